@@ -1,0 +1,400 @@
+"""The headless verbs, their options and exit codes. Importing this loads neither Qt nor TensorFlow nor MediaPipe."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app import __version__
+from app.core.errors import UnmaskError
+
+if TYPE_CHECKING:
+    from app.pipeline.batch import Models, ScanOptions
+
+OK, FLAGGED, BAD_INPUT, PARTIAL = 0, 1, 2, 3
+DEMO = Path(__file__).parent / "assets" / "demo.mp4"
+
+_EXIT_CODES = """\
+exit codes:
+  0  done; with --fail-on-fake: nothing was judged AI-GENERATED
+  1  with --fail-on-fake only: something was judged AI-GENERATED
+  2  bad input: an option, a source or an output cannot be used (the other sources were still done)
+  3  partial: interrupted, or a file ended early; what was done is kept
+The highest that applies wins, in the order 2, 3, 1, 0.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit code. Without a verb: scan the demo clip."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    args = _parser().parse_args(words or ["scan", str(DEMO), "--name", "demo"])
+    try:
+        return int(args.run_verb(args))
+    except UnmaskError as error:
+        _tell(f"unmask: {error}")
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        _tell("unmask: stopped at once; what the last checkpoint holds is kept for --resume")
+        return PARTIAL
+    except BrokenPipeError:
+        # Whoever read our output is gone; Python would complain once more while shutting down.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m app",
+        description="Tell AI-generated faces from real ones. Without a verb, the demo clip is scanned.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"unmask {__version__}")
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+
+    scan = _verb(verbs, "scan", "scan recorded videos: files, folders, globs, http(s) and rtsp addresses")
+    scan.add_argument("sources", nargs="+", metavar="SOURCE", help="video file, folder, glob or URL")
+    _shared_options(scan, project="runs/scan")
+    scan.add_argument(
+        "--vid-stride", type=_positive_int, default=1, metavar="N", help="analyse every N-th frame (default: 1)"
+    )
+    scan.add_argument(
+        "--score-interval",
+        type=_seconds,
+        default=0.2,
+        metavar="S",
+        help="score an unchanged face again after S seconds; 0 = every frame (default: 0.2)",
+    )
+    scan.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with an interrupted run of the same --name and skip what it completed",
+    )
+    scan.set_defaults(run_verb=_scan)
+
+    image = _verb(verbs, "image", "judge the faces of pictures: files, folders, globs")
+    image.add_argument("sources", nargs="+", metavar="PICTURE", help="picture file, folder or glob")
+    _shared_options(image, project="runs/image")
+    image.set_defaults(run_verb=_image)
+
+    models = _verb(verbs, "models", "list the models that are here")
+    models.add_argument("--json", action="store_true", help="print the cards as JSON")
+    models.set_defaults(run_verb=_models)
+    return parser
+
+
+def _verb(verbs: Any, name: str, text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    return parser
+
+
+def _shared_options(parser: argparse.ArgumentParser, project: str) -> None:
+    parser.add_argument("--model", default=None, metavar="NAME", help="model in weights/ (default: unmask-densenet121)")
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "gpu"), default="auto", help="where scores are computed (default: auto)"
+    )
+    parser.add_argument(
+        "--threshold",
+        type=_probability,
+        metavar="P",
+        help="probability from which a face is AI-GENERATED (default: the model card's)",
+    )
+    parser.add_argument(
+        "--conf",
+        type=_probability,
+        default=0.5,
+        metavar="P",
+        help="least confidence of the face detector (default: 0.5)",
+    )
+    parser.add_argument(
+        "--min-face",
+        type=_positive_int,
+        default=20,
+        metavar="PX",
+        help="faces smaller than this are not looked at (default: 20)",
+    )
+    parser.add_argument(
+        "--save", action=argparse.BooleanOptionalAction, default=True, help="write annotated copies (default: yes)"
+    )
+    parser.add_argument(
+        "--project", type=Path, default=Path(project), metavar="DIR", help=f"folder of all runs (default: {project})"
+    )
+    parser.add_argument("--name", metavar="NAME", help="folder of this run (default: after the source)")
+    parser.add_argument(
+        "--exist-ok", action="store_true", help="write into an existing run folder instead of NAME-2, NAME-3 ..."
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print the summaries as one JSON array, and nothing else, on standard output",
+    )
+    parser.add_argument("--fail-on-fake", action="store_true", help="exit with 1 if anything is judged AI-GENERATED")
+
+
+def _scan(args: argparse.Namespace) -> int:
+    from app.pipeline.records import failure
+    from app.pipeline.run import expand, run_folder, safe_name, source_folders, write_summary
+    from app.vision.sources import VIDEO_SUFFIXES
+
+    found = expand(args.sources, VIDEO_SUFFIXES)
+    addresses = [address for address, _ in found]
+    entries: list[dict[str, Any]] = []
+    with _load_models(args) as models, _stoppable() as stop:
+        name = args.name or (safe_name(addresses[0]) if len(addresses) == 1 else "batch")
+        folder = run_folder(args.project, name, exist_ok=args.exist_ok or args.resume)
+        for number, ((address, problem), place) in enumerate(
+            zip(found, source_folders(folder, addresses), strict=True)
+        ):
+            if stop.is_set():
+                break
+            position = f"[{number + 1}/{len(found)}] " if len(found) > 1 else ""
+            try:
+                if problem is not None:
+                    raise UnmaskError(problem)
+                entry = _scan_one(args, address, place, models, stop, position + Path(address).name)
+            except UnmaskError as error:
+                _tell(f"unmask: {error}")
+                entry = failure(address, models.card.name, str(error))
+            entries.append(entry)
+        # A source alone has written its own, unless it failed.
+        if len(found) > 1 or entries[0]["frames"] == 0:
+            write_summary(folder / "summary.json", entries)
+    if stop.is_set():
+        _tell(f"unmask: stopped; what was done is kept in {folder}")
+        _tell(f"unmask: to go on, give the same command with --name {folder.name} --resume")
+    return _conclude(args, entries, interrupted=stop.is_set())
+
+
+def _scan_one(
+    args: argparse.Namespace, address: str, place: Path, models: Models, stop: threading.Event, label: str
+) -> dict[str, Any]:
+    """Scan one source, or find it complete already, and print its verdict; its summary."""
+    from app.pipeline.batch import fingerprint_of, scan
+    from app.pipeline.run import finished_before, write_outputs
+    from app.vision.sources import open_source
+
+    options = _options(args)
+    entry = None
+    if args.resume:
+        source = open_source(address)
+        source.close()
+        entry = finished_before(place, partial(fingerprint_of, source, models.card, options))
+    if entry is None:
+        with _progress(label) as advance:
+            report = scan(address, place, models, options, resume=args.resume, stop=stop, on_progress=advance)
+        write_outputs(place, report)
+        entry = report.summary()
+    if entry["error"]:
+        _tell(f"unmask: {entry['error']}")
+    if not args.json:
+        _print_verdicts(entry, place)
+    return entry
+
+
+def _image(args: argparse.Namespace) -> int:
+    from app.pipeline.pictures import PictureRun
+    from app.pipeline.records import failure
+    from app.pipeline.run import expand, run_folder, safe_name
+    from app.vision.sources import PICTURE_SUFFIXES
+
+    found = expand(args.sources, PICTURE_SUFFIXES)
+    options = _options(args, min_scores=1)
+    entries: list[dict[str, Any]] = []
+    with _load_models(args) as models, _stoppable() as stop:
+        name = args.name or (safe_name(found[0][0]) if len(found) == 1 else "batch")
+        folder = run_folder(args.project, name, exist_ok=args.exist_ok)
+        run = PictureRun(folder, save=args.save)
+        with _progress("pictures") as advance:
+            for number, (path, problem) in enumerate(found, 1):
+                if stop.is_set():
+                    break
+                try:
+                    if problem is not None:
+                        raise UnmaskError(problem)
+                    entries.append(run.add(path, models, options).summary())
+                except UnmaskError as error:
+                    _tell(f"unmask: {error}")
+                    entries.append(failure(path, models.card.name, str(error)))
+                advance(number, len(found))
+        run.finish(entries)
+    if not args.json:
+        for entry in entries:
+            if entry["error"] is None:
+                _print_verdicts(entry, None)
+        if run.report is not None:
+            print(f"report: {run.report}")
+    return _conclude(args, entries, interrupted=stop.is_set())
+
+
+def _models(args: argparse.Namespace) -> int:
+    from app.models.artifact import available, read_card
+
+    cards = [read_card(name) for name in available()]
+    if args.json:
+        print(json.dumps([card.model_dump(by_alias=True) for card in cards], indent=2))
+    else:
+        for card in cards:
+            print(f"{card.name}: {card.summary}")
+    return OK
+
+
+def _options(args: argparse.Namespace, min_scores: int | None = None) -> ScanOptions:
+    from app.pipeline.batch import ScanOptions
+    from app.vision.analyzer import AnalyzerOptions
+
+    return ScanOptions(
+        analyzer=AnalyzerOptions(
+            score_interval_s=getattr(args, "score_interval", 0.0), threshold=args.threshold, min_scores=min_scores
+        ),
+        conf=args.conf,
+        min_face=args.min_face,
+        vid_stride=getattr(args, "vid_stride", 1),
+        save=args.save,
+    )
+
+
+def _load_models(args: argparse.Namespace) -> Models:
+    from app.models.artifact import DEFAULT_MODEL, load_classifier, read_card
+    from app.pipeline.batch import Models
+    from app.vision.detector import MediaPipeDetector
+
+    card = read_card(args.model or DEFAULT_MODEL)
+    classifier = load_classifier(card, args.device)
+    return Models(MediaPipeDetector(args.conf, args.min_face), classifier, card)
+
+
+def _conclude(args: argparse.Namespace, entries: list[dict[str, Any]], *, interrupted: bool) -> int:
+    """Print the JSON where asked for, and the exit code of the whole run."""
+    if args.json:
+        print(json.dumps(entries, indent=2))
+    if any(e["error"] is not None and e["frames"] == 0 for e in entries):
+        return BAD_INPUT
+    if interrupted or any(e["partial"] for e in entries):
+        return PARTIAL
+    return FLAGGED if args.fail_on_fake and any(e["verdict"] == "fake" for e in entries) else OK
+
+
+def _print_verdicts(entry: dict[str, Any], place: Path | None) -> None:
+    from app.core.records import Verdict
+
+    print(f"{_plain(entry['source'])}: {Verdict(entry['verdict']).words} - {entry['reason']}")
+    for track in entry["tracks"]:
+        words = Verdict(track["verdict"]).words
+        where = (
+            f"{track['first_s']:.1f}-{track['last_s']:.1f} s" if "box" not in track else f"{track['largest_px']:.0f} px"
+        )
+        print(f"  face {track['id']:<3} {where:>13}  {words:<12}  {track['reason']}")
+    if place is not None:
+        if (place / "annotated.mp4").exists():
+            print(f"  annotated video: {place / 'annotated.mp4'}")
+        print(f"  report:          {place / 'report.html'}", flush=True)
+
+
+def _plain(text: str) -> str:
+    """A name that cannot move the terminal's cursor, nor fail to print."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _tell(text: str) -> None:
+    print("\n".join(_plain(line) for line in text.splitlines()), file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C or SIGTERM sets; the second one interrupts at once."""
+    stop = threading.Event()
+
+    def on_signal(number: int, _: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _progress(label: str) -> Iterator[Any]:
+    """A progress bar on standard error; yields a function of (frames done, frames in all or None)."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    from app.core.channels import RateMeter
+
+    rate = RateMeter()
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task(escape(_plain(label)), total=None, rate="")
+
+        def advance(done: int, total: int | None) -> None:
+            rate.tick()
+            bar.update(task, completed=done, total=total, rate=f"{rate.rate:.0f}/s")
+
+        yield advance
+
+
+def _positive_int(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text}: give a whole number of at least 1")
+    return value
+
+
+def _probability(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text}: give a number from 0 to 1")
+    return value
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 3600:
+        raise argparse.ArgumentTypeError(f"{text}: give seconds, 0 or more")
+    return value

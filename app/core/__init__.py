@@ -1,0 +1,1 @@
+"""Records, crops, scoring and settings: NumPy and OpenCV only."""

@@ -1,0 +1,112 @@
+"""What lies between threads: a bounded queue that can be closed, and a meter of rates."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Closed(Exception):
+    """The channel was closed by the other side."""
+
+
+class BoundedQueue(Generic[T]):
+    """A first-in first-out queue that never drops and never outgrows ``capacity``.
+
+    ``put`` waits while it is full and ``get`` while it is empty; :meth:`close` wakes both, so that no thread is
+    left waiting for one that is gone.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        if capacity < 1:
+            raise ValueError(f"capacity must be at least 1, got {capacity}")
+        self._items: deque[T] = deque()
+        self._capacity = capacity
+        self._changed = threading.Condition()
+        self._closed = False
+        self._error: BaseException | None = None
+
+    def put(self, item: T) -> None:
+        """Add an item, waiting for room.
+
+        Raises:
+            Closed: the queue was closed, before or while waiting.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or len(self._items) < self._capacity)
+            if self._closed:
+                raise Closed
+            self._items.append(item)
+            self._changed.notify_all()
+
+    def get(self) -> T:
+        """Take the oldest item, waiting for one. Items put before the close are still handed out.
+
+        Raises:
+            Closed: the queue is closed and empty.
+            BaseException: the error it was closed with, once it is empty.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or bool(self._items))
+            if self._items:
+                item = self._items.popleft()
+                self._changed.notify_all()
+                return item
+            if self._error is not None:
+                raise self._error
+            raise Closed
+
+    def close(self, error: BaseException | None = None, *, discard: bool = False) -> None:
+        """Let nothing more in. ``error`` is raised in the reader after the last item; ``discard`` drops what waits."""
+        with self._changed:
+            if not self._closed:
+                self._closed, self._error = True, error
+            if discard:
+                self._items.clear()
+            self._changed.notify_all()
+
+    def __iter__(self) -> Iterator[T]:
+        try:
+            while True:
+                yield self.get()
+        except Closed:
+            return
+
+    def __len__(self) -> int:
+        with self._changed:
+            return len(self._items)
+
+
+class RateMeter:
+    """Events a second over the last ``window_s``.
+
+    >>> now = iter([0.0, 0.5, 1.0, 1.5]).__next__
+    >>> meter = RateMeter(window_s=10, clock=now)
+    >>> for _ in range(4): meter.tick()
+    >>> meter.rate
+    2.0
+    """
+
+    def __init__(self, window_s: float = 2.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._window_s = window_s
+        self._clock = clock
+        self._times: deque[float] = deque()
+
+    def tick(self) -> None:
+        now = self._clock()
+        self._times.append(now)
+        while self._times and now - self._times[0] > self._window_s:
+            self._times.popleft()
+
+    @property
+    def rate(self) -> float:
+        """Events a second, 0 before the second event."""
+        if len(self._times) < 2:
+            return 0.0
+        span = self._times[-1] - self._times[0]
+        return (len(self._times) - 1) / span if span > 0 else 0.0

@@ -1,0 +1,93 @@
+"""``weights/NAME/``: find the models that are there, verify what is loaded, load it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Literal
+
+from app.core.cards import ModelCard, WeightsFile, sha256_of
+from app.core.errors import UnmaskError
+from app.models.runtimes import Classifier, OpenVINOClassifier, TensorFlowClassifier
+
+WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
+DEFAULT_MODEL = "unmask-densenet121"
+
+
+def available(folder: Path = WEIGHTS) -> list[str]:
+    """Names of the models in ``folder``."""
+    return sorted(path.parent.name for path in folder.glob("*/card.json"))
+
+
+def read_card(name: str, folder: Path = WEIGHTS) -> ModelCard:
+    """The card of model ``name``.
+
+    Raises:
+        UnmaskError: there is no such model, or its card is not valid.
+    """
+    if not (folder / name / "card.json").is_file() or Path(name).name != name:
+        there = ", ".join(available(folder)) or "none"
+        raise UnmaskError(f"{folder / name}: no model here; the models found are: {there}")
+    card = ModelCard.read(folder / name / "card.json")
+    if card.name != name:
+        raise UnmaskError(f"{folder / name}: its card is that of {card.name}; restore the weights folder")
+    return card
+
+
+def load_classifier(card: ModelCard, device: str = "auto", folder: Path = WEIGHTS) -> Classifier:
+    """The model of ``card``, on a GPU through TensorFlow or on the CPU through OpenVINO.
+
+    Args:
+        device: "cpu", "gpu", or "auto": a GPU where TensorFlow finds one.
+
+    Raises:
+        UnmaskError: a file is missing or was altered, or there is no GPU though one was asked for.
+    """
+    place = folder / card.name
+    if device == "gpu" or (device == "auto" and _may_have_gpu()):
+        if _tensorflow_finds_gpu():
+            return TensorFlowClassifier(verified_path(card, "keras", folder), card.preprocessing.size)
+        if device == "gpu":
+            raise UnmaskError("--device gpu: TensorFlow finds no GPU on this machine; use --device cpu or auto")
+    try:
+        xml, weights = card.files["openvino_xml"], card.files["openvino_bin"]
+    except KeyError:
+        raise UnmaskError(f"{place}: this model has no CPU form; make it with python -m train export") from None
+    return OpenVINOClassifier(_verified(place, xml), _verified(place, weights), card.preprocessing.size, card.cpu_form)
+
+
+def verified_path(
+    card: ModelCard, form: Literal["keras", "openvino_xml", "openvino_bin"], folder: Path = WEIGHTS
+) -> Path:
+    """Path of one of a model's files, after its hash was found right.
+
+    Raises:
+        UnmaskError: it is missing or was altered.
+    """
+    _verified(folder / card.name, card.files[form])
+    return folder / card.name / card.files[form].name
+
+
+def _verified(place: Path, file: WeightsFile) -> bytes:
+    """The bytes of a weights file, if they are those the card names. What was hashed is what gets loaded."""
+    path = place / file.name
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UnmaskError(f"{path}: the model's weights cannot be read ({error.strerror}); restore the file") from None
+    if sha256_of(data) != file.sha256:
+        raise UnmaskError(f"{path}: the weights are not those its card describes (sha256 differs); restore the file")
+    return data
+
+
+def _may_have_gpu() -> bool:
+    """Whether it is worth the 9 seconds of importing TensorFlow to look for a GPU."""
+    return shutil.which("nvidia-smi") is not None or Path("/proc/driver/nvidia/version").exists()
+
+
+def _tensorflow_finds_gpu() -> bool:
+    try:
+        import tensorflow as tf
+    except ImportError:
+        return False
+    return bool(tf.config.list_physical_devices("GPU"))

@@ -1,0 +1,1 @@
+"""Engines that drive the analyzer, and what they write."""

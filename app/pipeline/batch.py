@@ -1,0 +1,377 @@
+"""scan(): every frame of a recorded source, lossless and resumable."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from app.core.cards import ModelCard
+from app.core.channels import BoundedQueue, Closed
+from app.core.errors import UnmaskError
+from app.core.records import Frame, FrameResult, Verdict
+from app.core.scoring import video_opinion
+from app.models.runtimes import Classifier
+from app.pipeline.highlights import Highlights, save_highlights
+from app.pipeline.records import TimelinePoint, VideoReport
+from app.pipeline.sinks import JsonlSink, Sink, VideoSink, grid_fps, join_parts
+from app.vision.analyzer import AnalyzerOptions, FrameAnalyzer
+from app.vision.detector import FaceDetector
+from app.vision.media import ffmpeg_binary
+from app.vision.sources import FileSource, FrameSource, open_source
+
+WORK = ".work"
+"""Folder inside a run that holds what an interrupted scan goes on from; gone when the scan is complete."""
+
+CHECKPOINT_S = 30.0
+"""Seconds of video between checkpoints: what a killed scan does again at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScanOptions:
+    """How a source is scanned.
+
+    Attributes:
+        analyzer: see :class:`AnalyzerOptions`.
+        conf: least confidence of the face detector, [0, 1].
+        min_face: faces with a shorter side below this are not looked at, pixels.
+        vid_stride: every n-th frame is analysed; all are decoded.
+        save: write the annotated video.
+    """
+
+    analyzer: AnalyzerOptions = field(default_factory=AnalyzerOptions)
+    conf: float = 0.5
+    min_face: float = 20.0
+    vid_stride: int = 1
+    save: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """What a scan needs loaded; shared by all sources of a run, used and closed on the thread that calls scan()."""
+
+    detector: FaceDetector
+    classifier: Classifier
+    card: ModelCard
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.detector.close()
+        self.classifier.close()
+
+
+def scan(
+    address: str,
+    folder: Path,
+    models: Models,
+    options: ScanOptions,
+    *,
+    resume: bool = False,
+    stop: threading.Event | None = None,
+    on_progress: Callable[[int, int | None], None] = lambda done, total: None,
+) -> VideoReport:
+    """Scan one video file or URL and leave the annotated video and ``faces.jsonl`` in ``folder``.
+
+    Reading, analysing and writing overlap in three threads; nothing is ever dropped between them.
+
+    Args:
+        folder: of this source; made if needed.
+        resume: go on from the checkpoint that ``folder`` may hold.
+        stop: when set, what was done so far is kept, valid and marked partial.
+        on_progress: told frames done and frames in all (None when unknown) after every frame.
+
+    Raises:
+        UnmaskError: the source cannot be opened, an output cannot be written, or the checkpoint is of another scan.
+    """
+    stop = stop or threading.Event()
+    source = open_source(address)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        work = folder / WORK
+        fingerprint = fingerprint_of(source, models.card, options)
+        saved = _read_checkpoint(work, fingerprint) if resume else None
+        if saved is None:
+            shutil.rmtree(work, ignore_errors=True)
+            work.mkdir()
+    except OSError as error:
+        source.close()
+        raise UnmaskError(f"{folder}: cannot be written ({error.strerror}); name another --project") from None
+    except UnmaskError:
+        source.close()
+        raise
+    run = _Run(source, work, models, options, fingerprint, saved)
+    try:
+        run.go(stop, on_progress)
+    finally:
+        run.close()
+        source.close()
+    return run.finish(address, folder, interrupted=stop.is_set())
+
+
+class _Run:
+    """One source on its way through the three threads."""
+
+    def __init__(
+        self,
+        source: FrameSource,
+        work: Path,
+        models: Models,
+        options: ScanOptions,
+        fingerprint: str,
+        saved: dict[str, Any] | None,
+    ) -> None:
+        self._source, self._work, self._models, self._options = source, work, models, options
+        self._fingerprint = fingerprint
+        self._info = source.info if isinstance(source, FileSource) else None
+        self._highlights = Highlights()
+        self._analyzer = FrameAnalyzer(
+            models.detector, models.classifier, models.card, options.analyzer, self._highlights.offer
+        )
+        self._read = 0
+        self._done = 0
+        self._faces = 0
+        self._last_s = 0.0
+        self._complete = False
+        self._writer_error: BaseException | None = None
+        sinks = saved["sinks"] if saved else {}
+        if saved:
+            self._analyzer.restore(saved["analyzer"])
+            self._highlights.load(work / "highlights.npz")
+            self._read, self._done = saved["read"], saved["done"]
+            self._faces, self._last_s = saved["faces"], saved["last_s"]
+        self._sinks: dict[str, Sink] = {"jsonl": JsonlSink(work / "faces.jsonl", sinks.get("jsonl"))}
+        if options.save:
+            self._sinks["video"] = VideoSink(
+                work,
+                source.width,
+                source.height,
+                grid_fps(source.fps, self._info, options.vid_stride),
+                sinks.get("video"),
+            )
+
+    def go(self, stop: threading.Event, on_progress: Callable[[int, int | None], None]) -> None:
+        frames: BoundedQueue[Frame] = BoundedQueue(8)
+        results: BoundedQueue[tuple[Frame, FrameResult] | dict[str, Any]] = BoundedQueue(8)
+        reader = threading.Thread(target=self._read_frames, args=(frames, self._read), name="reader")
+        writer = threading.Thread(target=self._write_results, args=(results,), name="writer")
+        reader.start()
+        writer.start()
+        saved_s = self._last_s
+        try:
+            for frame in frames:
+                result = self._analyzer.analyze(frame)
+                self._read, self._done = frame.index + 1, self._done + 1
+                self._faces += len(result.faces)
+                self._last_s = frame.time_s
+                results.put((frame, result))
+                if frame.time_s - saved_s >= CHECKPOINT_S:
+                    saved_s = frame.time_s
+                    results.put(self._state())
+                on_progress(frame.index + 1, self._source.frame_count)
+                if stop.is_set():
+                    break
+            else:
+                self._complete = True
+            results.put(self._state())
+        except Closed:
+            pass  # The writer failed; its error is raised below.
+        finally:
+            frames.close(discard=True)
+            results.close()
+            reader.join()
+            writer.join()
+        if self._writer_error is not None:
+            raise self._writer_error
+
+    def _read_frames(self, frames: BoundedQueue[Frame], skip: int) -> None:
+        try:
+            stride = self._options.vid_stride
+            if self._source.skip(skip) < skip:
+                raise UnmaskError(
+                    f"{self._source.name}: shorter than when its scan was interrupted; scan it anew without --resume"
+                )
+            while (frame := self._source.read()) is not None:
+                if frame.index % stride == 0:
+                    frames.put(frame)
+        except Closed:
+            pass
+        except BaseException as error:  # Handed to the thread that waits for frames.
+            frames.close(error)
+        else:
+            frames.close()
+
+    def _write_results(self, results: BoundedQueue[tuple[Frame, FrameResult] | dict[str, Any]]) -> None:
+        try:
+            for item in results:
+                if isinstance(item, dict):
+                    self._write_checkpoint(item)
+                else:
+                    for sink in self._sinks.values():
+                        sink.take(*item)
+        except BaseException as error:  # Handed to the thread that analyses, which then stops.
+            self._writer_error = error
+            results.close(discard=True)
+
+    def _state(self) -> dict[str, Any]:
+        """The state after the frame just analysed, taken on the analysing thread, written on the writer's."""
+        return {
+            "highlights": self._highlights.snapshot(),
+            "fingerprint": self._fingerprint,
+            "read": self._read,
+            "done": self._done,
+            "faces": self._faces,
+            "last_s": self._last_s,
+            "analyzer": self._analyzer.state(),
+        }
+
+    def _write_checkpoint(self, state: dict[str, Any]) -> None:
+        state["sinks"] = {name: sink.checkpoint() for name, sink in self._sinks.items()}
+        try:
+            save_highlights(self._work / "highlights.npz", state.pop("highlights"))
+            partial = self._work / "state.partial"
+            partial.write_text(json.dumps(state), encoding="utf-8")
+            partial.replace(self._work / "state.json")
+        except OSError as error:
+            raise UnmaskError(
+                f"{self._work}: cannot be written ({error.strerror}); free some space or name another --project"
+            ) from None
+
+    def close(self) -> None:
+        for sink in self._sinks.values():
+            sink.abort()
+
+    def finish(self, address: str, folder: Path, *, interrupted: bool) -> VideoReport:
+        """Make the final files of the checkpoint just written, and the report."""
+        error = None if interrupted else self._early_end()
+        partial = not self._complete or error is not None
+        try:
+            shutil.copyfile(self._work / "faces.jsonl", folder / ".faces.partial")
+            (folder / ".faces.partial").replace(folder / "faces.jsonl")
+        except OSError as problem:
+            raise UnmaskError(
+                f"{folder}: cannot be written ({problem.strerror}); free some space or name another --project"
+            ) from None
+        if isinstance(sink := self._sinks.get("video"), VideoSink) and (parts := sink.checkpoint()["parts"]):
+            sound = self._source.path if isinstance(self._source, FileSource) else None
+            join_parts(
+                self._work, parts, folder / "annotated.mp4", sound=sound, info=self._info, cut_to_picture=partial
+            )
+        if self._complete:
+            shutil.rmtree(self._work, ignore_errors=True)
+        tracks = tuple(self._analyzer.tracks())
+        return VideoReport(
+            source=address,
+            kind="video",
+            opinion=video_opinion(tracks),
+            frames=self._done,
+            faces=self._faces,
+            duration_s=self._last_s,
+            tracks=tracks,
+            card=self._models.card.model_copy(
+                update={"thresholds": self._options.analyzer.thresholds(self._models.card)}
+            ),
+            device=self._models.classifier.device,
+            settings=settings_of(self._options),
+            timelines=read_timelines(folder / "faces.jsonl"),
+            highlights=tuple(
+                h
+                for t in tracks
+                for h in self._highlights.telling(t.id, toward_fake=t.opinion.verdict is not Verdict.REAL)
+            ),
+            error=error,
+            partial=partial,
+            fingerprint=self._fingerprint,
+        )
+
+    def _early_end(self) -> str | None:
+        """A sentence if the file ends before its own description says, and its container confirms the damage."""
+        expected = self._source.frame_count
+        if not isinstance(self._source, FileSource) or expected is None or self._read >= expected * 0.97 - 3:
+            return None
+        if not _demuxing_fails(self._source.path):
+            return None
+        return (
+            f"{self._source.path}: the file ends early or is damaged: {self._read} of about {expected} frames "
+            "could be read; try another copy"
+        )
+
+
+def read_timelines(path: Path, most_points: int = 600) -> dict[int, tuple[TimelinePoint, ...]]:
+    """The smoothed probability of every track over time from ``faces.jsonl``, at most ``most_points`` a track."""
+    timelines: dict[int, list[TimelinePoint]] = {}
+    steps: dict[int, int] = {}
+    seen: dict[int, int] = {}
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            row = json.loads(line)
+            if row["p_fake"] is None:
+                continue
+            track = int(row["track"])
+            points = timelines.setdefault(track, [])
+            seen[track] = seen.get(track, -1) + 1
+            if seen[track] % steps.setdefault(track, 1) == 0:
+                points.append(TimelinePoint(row["time_s"], row["p_fake"]))
+                if len(points) > most_points:
+                    # Thinned by half each time it is full: memory stays flat however long the video is.
+                    del points[1::2]
+                    steps[track] *= 2
+    return {track: tuple(points) for track, points in timelines.items()}
+
+
+def settings_of(options: ScanOptions) -> dict[str, Any]:
+    flat = asdict(options)
+    analyzer = flat.pop("analyzer")
+    return {key: value for key, value in {**flat, **analyzer}.items() if value is not None}
+
+
+def fingerprint_of(source: FrameSource, card: ModelCard, options: ScanOptions) -> str:
+    """What must be the same for a scan to go on: the source's content, the model and the options."""
+    digest = hashlib.sha256(card.model_dump_json().encode() + json.dumps(settings_of(options)).encode())
+    if isinstance(source, FileSource):
+        digest.update(str(source.path.stat().st_size).encode())
+        with source.path.open("rb") as file:
+            digest.update(file.read(1 << 20))
+    else:
+        digest.update(source.name.encode())
+    return digest.hexdigest()
+
+
+def _read_checkpoint(work: Path, fingerprint: str) -> dict[str, Any] | None:
+    try:
+        state = json.loads((work / "state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(state, dict) or state.get("fingerprint") != fingerprint:
+        raise UnmaskError(
+            f"{work.parent}: was scanned with another file, model or options; "
+            "give the same ones, or scan anew without --resume"
+        )
+    return state
+
+
+def _demuxing_fails(path: Path) -> bool:
+    """Whether ffmpeg complains when it walks through the packets of the file, without decoding them."""
+    command = [
+        ffmpeg_binary(),
+        "-v",
+        "error",
+        "-nostdin",
+        "-protocol_whitelist",
+        "file,pipe",
+        "-i",
+        f"file:{path.resolve()}",
+    ]
+    command += ["-map", "0:v:0", "-c", "copy", "-f", "null", "-"]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=600, check=False)
+    except subprocess.TimeoutExpired:
+        return True
+    return done.returncode != 0 or bool(done.stderr.strip())

@@ -1,0 +1,81 @@
+"""The most telling moments of every track, kept small and across interruptions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from app.pipeline.records import Highlight
+from app.vision.analyzer import ScoredFace
+
+MAX_TRACKS = 60
+"""Tracks with pictures in a report; the first ones to appear. More would make a page that nobody can open."""
+
+
+class Highlights:
+    """For each track the moments that speak most for "AI-generated" and most for "real".
+
+    Args:
+        per_side: moments kept of each kind.
+        apart_s: two moments of a track are at least this far apart, so that they do not show the same picture.
+    """
+
+    def __init__(self, per_side: int = 3, apart_s: float = 1.0) -> None:
+        self._per_side = per_side
+        self._apart_s = apart_s
+        self._high: dict[int, list[Highlight]] = {}
+        self._low: dict[int, list[Highlight]] = {}
+
+    def offer(self, face: ScoredFace) -> None:
+        """Take a scored face if it is among the most telling of its track."""
+        if face.track not in self._high and len(self._high) >= MAX_TRACKS:
+            return
+        for kept, sign in ((self._high.setdefault(face.track, []), 1), (self._low.setdefault(face.track, []), -1)):
+            rival = next((h for h in kept if abs(h.time_s - face.time_s) < self._apart_s), None)
+            if rival is None and len(kept) == self._per_side:
+                rival = min(kept, key=lambda h, sign=sign: sign * h.logit)  # type: ignore[misc]
+            if rival is not None:
+                if sign * face.logit <= sign * rival.logit:
+                    continue
+                kept.remove(rival)
+            kept.append(Highlight(face.track, face.time_s, face.logit, face.crop, face.evidence))
+            kept.sort(key=lambda h, sign=sign: -sign * h.logit)  # type: ignore[misc]
+
+    def telling(self, track: int, *, toward_fake: bool) -> tuple[Highlight, ...]:
+        """The moments of ``track`` that speak most for one answer, the strongest first."""
+        return tuple((self._high if toward_fake else self._low).get(track, ()))
+
+    def snapshot(self) -> tuple[tuple[int, Highlight], ...]:
+        """Everything kept, each with its side (1 = AI-generated); safe to write on another thread."""
+        return tuple(
+            (side, h) for side, table in enumerate((self._low, self._high)) for hs in table.values() for h in hs
+        )
+
+    def load(self, path: Path) -> None:
+        """Go on from what :func:`save_highlights` wrote."""
+        with np.load(path, allow_pickle=False) as data:
+            columns = zip(
+                data["side"], data["track"], data["time_s"], data["logit"], data["crop"], data["evidence"], strict=True
+            )
+            for side, track, time_s, logit, crop, evidence in columns:
+                for table in (self._low, self._high):
+                    table.setdefault(int(track), [])
+                (self._high if side else self._low)[int(track)].append(
+                    Highlight(int(track), float(time_s), float(logit), crop, evidence)
+                )
+
+
+def save_highlights(path: Path, kept: tuple[tuple[int, Highlight], ...]) -> None:
+    """Write a snapshot to an ``.npz`` of plain arrays."""
+    partial = path.with_suffix(".partial.npz")
+    np.savez(
+        partial,
+        side=np.asarray([s for s, _ in kept], np.int64),
+        track=np.asarray([h.track for _, h in kept], np.int64),
+        time_s=np.asarray([h.time_s for _, h in kept], np.float64),
+        logit=np.asarray([h.logit for _, h in kept], np.float64),
+        crop=np.asarray([h.crop for _, h in kept], np.uint8),
+        evidence=np.asarray([h.evidence for _, h in kept], np.float32),
+    )
+    partial.replace(path)

@@ -1,0 +1,148 @@
+"""Pictures: every face found, scored and judged on its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from app.core.errors import UnmaskError
+from app.core.records import Frame, FrameResult, ImageU8, Verdict
+from app.core.scoring import video_opinion
+from app.pipeline.batch import Models, ScanOptions, settings_of
+from app.pipeline.highlights import Highlights
+from app.pipeline.records import VideoReport
+from app.pipeline.report import write_report
+from app.pipeline.run import cannot_write, safe_name, write_summary, write_tracks
+from app.pipeline.sinks import face_lines
+from app.vision.analyzer import FrameAnalyzer
+from app.vision.overlay import draw
+from app.vision.sources import read_image
+
+
+def scan_picture(path: str, models: Models, options: ScanOptions) -> tuple[VideoReport, ImageU8, list[dict[str, Any]]]:
+    """Judge every face of a picture; each face is a track with a box.
+
+    Args:
+        options: ``options.analyzer.min_scores`` is taken as 1: a picture has no second look.
+
+    Returns:
+        The report, the annotated picture (uint8 BGR) and the lines for ``faces.jsonl``.
+
+    Raises:
+        UnmaskError: the picture cannot be read.
+    """
+    image = read_image(Path(path))
+    highlights = Highlights(per_side=1)
+    analyzer = FrameAnalyzer(models.detector, models.classifier, models.card, options.analyzer, highlights.offer)
+    result = analyzer.analyze(Frame(0, 0.0, image))
+    tracks = tuple(analyzer.tracks())
+    opinions = {t.id: t.opinion for t in tracks}
+    # A picture has no "last second": its faces carry the verdict itself.
+    result = FrameResult(0, 0.0, tuple(replace(face, opinion=opinions[face.track]) for face in result.faces))
+    annotated = np.array(image)
+    draw(annotated, result)
+    report = VideoReport(
+        source=path,
+        kind="picture",
+        opinion=video_opinion(tracks),
+        frames=1,
+        faces=len(result.faces),
+        duration_s=0.0,
+        tracks=tracks,
+        card=models.card.model_copy(update={"thresholds": options.analyzer.thresholds(models.card)}),
+        device=models.classifier.device,
+        settings=settings_of(options),
+        boxes={face.track: face.detection.box.xyxy for face in result.faces},
+        highlights=tuple(
+            h for t in tracks for h in highlights.telling(t.id, toward_fake=t.opinion.verdict is not Verdict.REAL)
+        ),
+    )
+    return report, annotated, [{"source": path, **line} for line in face_lines(result)]
+
+
+def write_picture(path: Path, image: ImageU8) -> None:
+    """Write a picture as PNG or JPEG by its suffix, under a temporary name first.
+
+    Raises:
+        UnmaskError: it cannot be written.
+    """
+    ok, data = cv2.imencode(path.suffix, image)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        if not ok:
+            raise OSError(0, "the picture cannot be encoded")
+        partial.write_bytes(data.tobytes())
+        partial.replace(path)
+    except OSError as error:
+        raise UnmaskError(
+            f"{path}: cannot be written ({error.strerror}); free some space or name another --project"
+        ) from None
+
+
+class PictureRun:
+    """The outputs of one run over pictures, in ``folder``: annotated copies, tables and one report.
+
+    Lines are written as they come; pictures in the report are kept for the first :data:`REPORTED` only, so that
+    memory stays flat over an archive.
+    """
+
+    REPORTED = 500
+
+    def __init__(self, folder: Path, *, save: bool) -> None:
+        self._folder = folder
+        self._save = save
+        self._names: dict[str, int] = {}
+        self._reports: list[VideoReport] = []
+        self.report: Path | None = None
+        try:
+            self._lines = (folder / ".faces.partial").open("w", encoding="utf-8")
+        except OSError as error:
+            raise cannot_write(folder, error) from None
+
+    def add(self, path: str, models: Models, options: ScanOptions) -> VideoReport:
+        """Judge one picture and write what belongs to it.
+
+        Raises:
+            UnmaskError: it cannot be read, or an output cannot be written.
+        """
+        report, annotated, lines = scan_picture(path, models, options)
+        for line in lines:
+            self._lines.write(json.dumps(line) + "\n")
+        if self._save:
+            target = self._folder / "annotated"
+            try:
+                target.mkdir(exist_ok=True)
+            except OSError as error:
+                raise cannot_write(target, error) from None
+            name = safe_name(path)
+            self._names[name] = self._names.get(name, 0) + 1
+            suffix = "" if self._names[name] == 1 else f"-{self._names[name]}"
+            write_picture(target / f"{name}{suffix}.jpg", annotated)
+        bare = replace(report, highlights=())
+        self._reports.append(report if len(self._reports) < self.REPORTED else bare)
+        return report
+
+    def finish(self, entries: Sequence[dict[str, Any]]) -> None:
+        """Put the tables, the summary of ``entries`` and the report in place.
+
+        Raises:
+            UnmaskError: one of them cannot be written.
+        """
+        try:
+            self._lines.close()
+            (self._folder / ".faces.partial").replace(self._folder / "faces.jsonl")
+            write_tracks(self._folder / "tracks.csv", self._reports)
+            write_summary(self._folder / "summary.json", entries)
+            if self._reports:
+                path = self._folder / "report.html"
+                write_report(path, self._reports[: self.REPORTED], title="Unmask: pictures", created=datetime.now(UTC))
+                self.report = path
+        except OSError as error:
+            raise cannot_write(self._folder, error) from None

@@ -1,0 +1,269 @@
+"""Where results go while a source is being analysed: JSON lines and the annotated video."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import cv2
+import ffmpeg
+
+from app.core.errors import UnmaskError
+from app.core.records import Frame, FrameResult
+from app.pipeline.records import SCHEMA
+from app.vision.media import MediaInfo, ffmpeg_binary
+from app.vision.overlay import draw
+
+
+class Sink(Protocol):
+    """Takes every analysed frame in order. ``checkpoint`` makes what was taken so far safe on disk."""
+
+    def take(self, frame: Frame, result: FrameResult) -> None: ...
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Make everything taken so far durable; the JSON from which a new sink goes on."""
+        ...
+
+    def abort(self) -> None:
+        """Let go of everything at once, after an error. Safe to call twice and after ``checkpoint``."""
+        ...
+
+
+class JsonlSink:
+    """``faces.jsonl``: a line per face per frame.
+
+    Args:
+        path: of the file; it is cut back to the checkpoint when one is given.
+        checkpoint: of an earlier sink on the same file.
+
+    Raises:
+        UnmaskError: the file cannot be written.
+    """
+
+    def __init__(self, path: Path, checkpoint: dict[str, Any] | None = None) -> None:
+        self._path = path
+        try:
+            self._file: IO[bytes] = path.open("r+b" if checkpoint else "wb")
+            if checkpoint:
+                self._file.truncate(int(checkpoint["bytes"]))
+                self._file.seek(0, os.SEEK_END)
+        except OSError as error:
+            raise _cannot_write(path, error) from None
+
+    def take(self, frame: Frame, result: FrameResult) -> None:
+        try:
+            for line in face_lines(result):
+                self._file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
+        except OSError as error:
+            raise _cannot_write(self._path, error) from None
+
+    def checkpoint(self) -> dict[str, Any]:
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            return {"bytes": self._file.tell()}
+        except OSError as error:
+            raise _cannot_write(self._path, error) from None
+
+    def abort(self) -> None:
+        try:
+            self._file.close()
+        except OSError:
+            pass  # A full disk: the error was told when it was met.
+
+
+def face_lines(result: FrameResult) -> list[dict[str, Any]]:
+    """The JSON objects of one frame's faces."""
+    return [
+        {
+            "schema": SCHEMA,
+            "frame": result.index,
+            "time_s": result.time_s,
+            "track": face.track,
+            "box": list(face.detection.box.xyxy),
+            "confidence": face.detection.confidence,
+            "verdict": face.opinion.verdict.value,
+            "p_fake": None if face.opinion.p_fake is None else round(face.opinion.p_fake, 4),
+            "reason": face.opinion.reason,
+            "logit": face.logit,
+            "quality": None
+            if face.quality is None
+            else {
+                "size_px": round(face.quality.size_px, 2),
+                "sharpness": face.quality.sharpness,
+                "brightness": face.quality.brightness,
+                "yaw": face.quality.yaw,
+            },
+            "keypoints": [list(point) for point in face.detection.keypoints],
+        }
+        for face in result.faces
+    ]
+
+
+class VideoSink:
+    """The annotated video, written as a chain of parts that each checkpoint closes.
+
+    ffmpeg gets raw frames on a constant grid of ``fps``; a frame is repeated until the next one is due by its own
+    timestamp, so that a variable frame rate stays in step with the sound. :func:`join_parts` makes the final file.
+
+    Args:
+        folder: for the parts.
+        width, height: of the frames, pixels; odd sizes are padded by one pixel in the video.
+        fps: of the grid, frames a second.
+        checkpoint: of an earlier sink in the same folder.
+    """
+
+    LONGEST_GAP_S = 60.0
+    """A longer jump of the timestamps is a fault of the file, not a pause worth millions of repeated frames."""
+
+    def __init__(
+        self, folder: Path, width: int, height: int, fps: float, checkpoint: dict[str, Any] | None = None
+    ) -> None:
+        self._folder = folder
+        self._size = (width, height)
+        self._fps = fps
+        self._parts: list[str] = list(checkpoint["parts"]) if checkpoint else []
+        self._slot: int = int(checkpoint["slot"]) if checkpoint else 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._last: bytes | None = None
+
+    def take(self, frame: Frame, result: FrameResult) -> None:
+        image = frame.image
+        if (image.shape[1], image.shape[0]) != self._size:
+            image = cv2.resize(image, self._size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+        draw(image, result)
+        slot = max(round(frame.time_s * self._fps), self._slot)
+        missing = min(slot - self._slot, int(self.LONGEST_GAP_S * self._fps))
+        data = image.tobytes()
+        # A gap before the first frame of a part is filled with that frame: the one before went to the last part.
+        for _ in range(missing):
+            self._write(self._last or data)
+        self._write(data)
+        self._last = data
+        self._slot = slot + 1
+
+    def checkpoint(self) -> dict[str, Any]:
+        self._finish()
+        return {"parts": self._parts, "slot": self._slot}
+
+    def abort(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def _write(self, data: bytes) -> None:
+        process = self._process or self._start()
+        assert process.stdin is not None
+        try:
+            process.stdin.write(data)
+        except OSError:
+            raise self._failure() from None
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        name = f"part-{len(self._parts):05d}.mp4"
+        self._parts.append(name)
+        stream = ffmpeg.input(
+            "pipe:0", format="rawvideo", pix_fmt="bgr24", s="{}x{}".format(*self._size), framerate=self._fps
+        ).output(
+            f"file:{self._folder / name}",
+            vf="pad=ceil(iw/2)*2:ceil(ih/2)*2,scale=out_color_matrix=bt709:out_range=tv",
+            vcodec="libx264",
+            preset="veryfast",
+            crf=21,
+            pix_fmt="yuv420p",
+            colorspace="bt709",
+            color_primaries="bt709",
+            color_trc="bt709",
+            video_track_timescale=90000,
+            **{"x264-params": "threads=2:lookahead-threads=1"},
+        )
+        command = ffmpeg.compile(stream.global_args("-v", "error", "-y"), cmd=ffmpeg_binary())
+        # Its own session: Ctrl-C in the terminal stops us, and we then let ffmpeg finish the part.
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+        )
+        return self._process
+
+    def _finish(self) -> None:
+        if self._process is None:
+            return
+        process, self._process = self._process, None
+        try:
+            _, errors = process.communicate(timeout=120)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            raise UnmaskError(
+                f"{self._folder}: ffmpeg did not finish the annotated video; try again or use --no-save"
+            ) from None
+        if process.returncode != 0:
+            raise _ffmpeg_failed(self._folder, errors)
+        self._last = None
+
+    def _failure(self) -> UnmaskError:
+        process, self._process = self._process, None
+        assert process is not None and process.stderr is not None
+        process.kill()
+        errors = process.stderr.read()
+        process.wait()
+        return _ffmpeg_failed(self._folder, errors)
+
+
+def grid_fps(fps: float, info: MediaInfo | None, stride: int = 1) -> float:
+    """Frames a second of the annotated video: the rate that holds all of the source's timestamps, if it is sane."""
+    candidates = [info.frame_rate if info else None, fps]
+    rate = next((r for r in candidates if r is not None and 1 <= r <= 120), 30.0)
+    return rate / stride
+
+
+def join_parts(
+    folder: Path, parts: list[str], target: Path, *, sound: Path | None, info: MediaInfo | None, cut_to_picture: bool
+) -> None:
+    """Make the annotated video of its parts and the source's own sound, in step, under its final name.
+
+    Args:
+        sound: the source file; None, or a file without sound, gives a silent video.
+        cut_to_picture: end the sound with the picture, for a scan that did not reach the end.
+
+    Raises:
+        UnmaskError: it cannot be written.
+    """
+    listing = folder / "parts.txt"
+    listing.write_text("".join(f"file {name}\n" for name in parts), encoding="utf-8")
+    partial = target.with_name(f".{target.stem}.partial.mp4")
+    inputs = [ffmpeg.input(f"file:{listing}", f="concat")["v"]]
+    options: dict[str, Any] = {"c:v": "copy", "movflags": "+faststart"}
+    if sound is not None and info is not None and info.audio_codec is not None:
+        # ffmpeg already starts an input at its earliest stream; only sound that starts before the picture is left.
+        source = ffmpeg.input(f"file:{sound.resolve()}", itsoffset=min(0.0, info.audio_offset_s))
+        inputs.append(source["a:0"])
+        copies = info.audio_codec in ("aac", "mp3")
+        options |= {"c:a": "copy"} if copies else {"c:a": "aac", "b:a": "160k"}
+        if cut_to_picture:
+            options["shortest"] = None
+    stream = ffmpeg.output(*inputs, f"file:{partial}", **options).global_args("-v", "error", "-y", "-nostdin")
+    done = subprocess.run(ffmpeg.compile(stream, cmd=ffmpeg_binary()), capture_output=True, check=False)
+    if done.returncode != 0:
+        partial.unlink(missing_ok=True)
+        if sound is not None:
+            # Sound that ffmpeg cannot read must not cost the picture.
+            join_parts(folder, parts, target, sound=None, info=None, cut_to_picture=cut_to_picture)
+            return
+        raise _ffmpeg_failed(target, done.stderr)
+    partial.replace(target)
+
+
+def _cannot_write(path: Path, error: OSError) -> UnmaskError:
+    return UnmaskError(f"{path}: cannot be written ({error.strerror}); free some space or name another --project")
+
+
+def _ffmpeg_failed(path: Path, errors: bytes) -> UnmaskError:
+    lines = errors.decode("utf-8", "replace").strip().splitlines()
+    reason = lines[-1] if lines else "ffmpeg stopped"
+    if any("No space left" in line for line in lines):
+        reason = "no space left on the disk"
+    return UnmaskError(f"{path}: the annotated video cannot be written ({reason}); free some space or use --no-save")

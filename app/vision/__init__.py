@@ -1,0 +1,1 @@
+"""From frames to per-face results, synchronously and without threads."""

@@ -1,0 +1,267 @@
+"""FrameAnalyzer: one frame in, every face of it found, followed, scored and judged. Synchronous, no threads."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from app.core.cards import ModelCard, Thresholds
+from app.core.crops import crop_face, measure_quality
+from app.core.records import (
+    Detection,
+    FaceResult,
+    Frame,
+    FrameResult,
+    ImageU8,
+    Opinion,
+    Quality,
+    TrackResult,
+    Verdict,
+)
+from app.core.scoring import calibrated, opinion_of, sigmoid, why_not_judged
+from app.models.runtimes import Classifier
+from app.vision.detector import FaceDetector
+from app.vision.smoothing import Evidence
+from app.vision.tracker import Tracker
+
+CUT_DIFFERENCE = 30.0
+"""Mean change of a 32x18 thumbnail, in grey levels, from which two frames count as different scenes."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnalyzerOptions:
+    """How often faces are scored, and what overrides the card.
+
+    Attributes:
+        score_interval_s: a face that has not changed is scored this often; 0 scores it on every frame.
+        eager_scores: a new face is scored on every frame until it has this many scores.
+        changed: a face whose box moved or grew by this share of its size since its last score is scored again.
+        threshold: replaces the card's threshold of AI-GENERATED.
+        min_scores: replaces the card's number of scores that a verdict needs (1 for a single picture).
+    """
+
+    score_interval_s: float = 0.2
+    eager_scores: int = 3
+    changed: float = 0.35
+    threshold: float | None = None
+    min_scores: int | None = None
+
+    def thresholds(self, card: ModelCard) -> Thresholds:
+        """The card's thresholds with these options on top."""
+        chosen = card.thresholds
+        if self.threshold is not None:
+            chosen = chosen.model_copy(update={"fake": self.threshold, "real": min(chosen.real, self.threshold)})
+        if self.min_scores is not None:
+            chosen = chosen.model_copy(update={"min_scores": self.min_scores})
+        return chosen
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredFace:
+    """A face at the moment it was scored: the crop (uint8 RGB), the evidence map and the calibrated logit."""
+
+    track: int
+    time_s: float
+    logit: float
+    crop: ImageU8
+    evidence: npt.NDArray[np.float32]
+
+
+@dataclass(slots=True)
+class _Track:
+    first_s: float
+    last_s: float
+    faces: int = 0
+    largest_px: float = 0.0
+    scored_s: float | None = None
+    scored_box: tuple[float, float, float, float] | None = None
+    evidence: Evidence = field(default_factory=Evidence)
+    refusals: Counter[str] = field(default_factory=Counter)
+    refusal: str | None = None
+
+
+class FrameAnalyzer:
+    """Detect every frame; score a face when it is new, changed or due; judge it by all its scores.
+
+    Args:
+        detector: finds faces.
+        classifier: scores crops.
+        card: of the classifier's model: crop, calibration and thresholds.
+        options: see :class:`AnalyzerOptions`.
+        on_scored: told of every score that passed the quality gates.
+    """
+
+    def __init__(
+        self,
+        detector: FaceDetector,
+        classifier: Classifier,
+        card: ModelCard,
+        options: AnalyzerOptions | None = None,
+        on_scored: Callable[[ScoredFace], None] | None = None,
+    ) -> None:
+        self._detector = detector
+        self._classifier = classifier
+        self._card = card
+        self._options = options or AnalyzerOptions()
+        self._thresholds = self._options.thresholds(card)
+        self._on_scored = on_scored
+        self._tracker = Tracker()
+        self._tracks: dict[int, _Track] = {}
+        self._thumbnail: npt.NDArray[np.int16] | None = None
+
+    def analyze(self, frame: Frame) -> FrameResult:
+        """Everything known of ``frame``, faces largest first. Frames come in order of time."""
+        cut = self._is_cut(frame.image)
+        detections = self._detector.detect(frame.image)
+        ids = self._tracker.update(detections, frame.time_s, cut=cut)
+        for id_, detection in zip(ids, detections, strict=True):
+            track = self._tracks.setdefault(id_, _Track(frame.time_s, frame.time_s))
+            track.last_s = frame.time_s
+            track.faces += 1
+            track.largest_px = max(track.largest_px, detection.box.size)
+        scores = self._score(frame, ids, detections)
+        faces = tuple(
+            FaceResult(
+                id_, detection, *scores.get(id_, (None, None)), self._opinion_now(self._tracks[id_], frame.time_s)
+            )
+            for id_, detection in zip(ids, detections, strict=True)
+        )
+        return FrameResult(frame.index, frame.time_s, faces, cut)
+
+    def tracks(self) -> list[TrackResult]:
+        """The verdict on every face seen so far, in order of appearance."""
+        return [
+            TrackResult(
+                id_,
+                self._opinion_overall(t),
+                t.first_s,
+                t.last_s,
+                t.faces,
+                t.evidence.count,
+                t.evidence.mean,
+                t.largest_px,
+            )
+            for id_, t in sorted(self._tracks.items())
+        ]
+
+    def _score(
+        self, frame: Frame, ids: Sequence[int], detections: Sequence[Detection]
+    ) -> dict[int, tuple[Quality | None, float | None]]:
+        """Crop and score what is due: track id -> quality and, where the gates let it pass, calibrated logit."""
+        size, scale = self._card.preprocessing.size, self._card.preprocessing.crop_scale
+        results: dict[int, tuple[Quality | None, float | None]] = {}
+        passed: list[tuple[int, Quality, ImageU8]] = []
+        for id_, detection in zip(ids, detections, strict=True):
+            track = self._tracks[id_]
+            if not self._is_due(track, detection, frame.time_s):
+                continue
+            track.scored_s, track.scored_box = frame.time_s, detection.box.xyxy
+            crop = crop_face(frame.image, detection.box, size, scale)
+            quality = _rounded(measure_quality(crop, detection))
+            track.refusal = why_not_judged(quality, self._thresholds)
+            if track.refusal is None:
+                passed.append((id_, quality, crop))
+            else:
+                track.refusals[track.refusal.split(":")[0]] += 1
+                results[id_] = (quality, None)
+        if passed:
+            scores = self._classifier.score(np.stack([crop for _, _, crop in passed]))
+            for (id_, quality, crop), raw, evidence in zip(passed, scores.logits, scores.maps, strict=True):
+                logit = round(calibrated(float(raw), self._card.calibration), 4)
+                self._tracks[id_].evidence.add(logit, frame.time_s)
+                results[id_] = (quality, logit)
+                if self._on_scored:
+                    self._on_scored(ScoredFace(id_, frame.time_s, logit, crop, evidence))
+        return results
+
+    def _is_due(self, track: _Track, detection: Detection, time_s: float) -> bool:
+        if track.scored_s is None or track.scored_box is None or track.evidence.count < self._options.eager_scores:
+            return True
+        if time_s - track.scored_s >= self._options.score_interval_s - 1e-6:
+            return True
+        moved = max(abs(a - b) for a, b in zip(detection.box.xyxy, track.scored_box, strict=True))
+        return moved > self._options.changed * detection.box.size
+
+    def _opinion_now(self, track: _Track, time_s: float) -> Opinion:
+        """What the picture shows: by the last second's evidence."""
+        recent, needs = track.evidence.recent, self._thresholds.min_scores
+        if track.refusal is not None and (recent is None or time_s - track.evidence.last_s > 1.0):
+            return Opinion(Verdict.UNCERTAIN, None, track.refusal)
+        if recent is None:
+            return Opinion(Verdict.UNCERTAIN, None, "not scored yet")
+        if track.evidence.count < needs:
+            return Opinion(Verdict.UNCERTAIN, sigmoid(recent), _too_brief(track.evidence.count, needs))
+        return opinion_of(recent, self._thresholds, "over the last second")
+
+    def _opinion_overall(self, track: _Track) -> Opinion:
+        """The verdict on the whole track: by the mean of all its usable scores."""
+        mean, count, needs = track.evidence.mean, track.evidence.count, self._thresholds.min_scores
+        if mean is not None and count >= needs:
+            return opinion_of(mean, self._thresholds, f"over {count} scored picture{'s' if count > 1 else ''}")
+        if track.refusals and track.refusals.total() > count:
+            usual = track.refusals.most_common(1)[0][0]
+            reason = track.refusal if track.refusal and track.refusal.startswith(usual) else usual
+            return Opinion(Verdict.UNCERTAIN, None if mean is None else sigmoid(mean), reason)
+        return Opinion(Verdict.UNCERTAIN, None if mean is None else sigmoid(mean), _too_brief(count, needs))
+
+    def _is_cut(self, image: ImageU8) -> bool:
+        small = cv2.resize(image, (32, 18), interpolation=cv2.INTER_AREA).astype(np.int16)
+        before, self._thumbnail = self._thumbnail, small
+        return before is not None and float(np.abs(small - before).mean()) > CUT_DIFFERENCE
+
+    def state(self) -> dict[str, Any]:
+        """All there is to know, as JSON, so that an interrupted scan goes on as if nothing had happened."""
+        return {
+            "tracker": self._tracker.state(),
+            "thumbnail": None if self._thumbnail is None else self._thumbnail.tolist(),
+            "tracks": {
+                str(id_): {
+                    "first_s": t.first_s,
+                    "last_s": t.last_s,
+                    "faces": t.faces,
+                    "largest_px": t.largest_px,
+                    "scored_s": t.scored_s,
+                    "scored_box": t.scored_box,
+                    "evidence": t.evidence.state(),
+                    "refusals": dict(t.refusals),
+                    "refusal": t.refusal,
+                }
+                for id_, t in self._tracks.items()
+            },
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a :meth:`state`."""
+        self._tracker.restore(state["tracker"])
+        thumbnail = state["thumbnail"]
+        self._thumbnail = None if thumbnail is None else np.asarray(thumbnail, np.int16)
+        self._tracks = {
+            int(id_): _Track(
+                **t
+                | {
+                    "scored_box": None if t["scored_box"] is None else tuple(t["scored_box"]),
+                    "evidence": Evidence.restored(t["evidence"]),
+                    "refusals": Counter(t["refusals"]),
+                }
+            )
+            for id_, t in state["tracks"].items()
+        }
+
+
+def _too_brief(count: int, needs: int) -> str:
+    return f"seen too briefly: {count} usable picture{'' if count == 1 else 's'}, needs {needs}"
+
+
+def _rounded(quality: Quality) -> Quality:
+    return replace(
+        quality,
+        sharpness=round(quality.sharpness, 4),
+        brightness=round(quality.brightness, 2),
+        yaw=round(quality.yaw, 4),
+    )

@@ -1,0 +1,270 @@
+"""Where frames come from. Every source passes one contract: tests/test_sources.py."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol, Self
+from urllib.parse import urlsplit
+
+import cv2
+import numpy as np
+
+from app.core.errors import UnmaskError
+from app.core.records import Frame, ImageU8
+from app.vision.media import MediaInfo, probe
+
+VIDEO_SUFFIXES = frozenset(".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .mts .m2ts .wmv .flv .3gp .ogv .gif".split())
+PICTURE_SUFFIXES = frozenset(".jpg .jpeg .png .webp .bmp .tif .tiff".split())
+URL_SCHEMES = frozenset({"http", "https", "rtsp", "rtsps"})
+
+
+class FrameSource(Protocol):
+    """A stream of frames, made, used and closed on one thread.
+
+    Attributes:
+        name: for people and file names.
+        width, height: of the frames as shown (rotation applied), pixels.
+        fps: nominal frames a second, > 0.
+        frame_count: how many frames there should be; None when unknown.
+    """
+
+    name: str
+    width: int
+    height: int
+    fps: float
+    frame_count: int | None
+
+    def read(self) -> Frame | None:
+        """The next frame, None at the end."""
+        ...
+
+    def skip(self, count: int) -> int:
+        """Pass over up to ``count`` frames and return how many there were."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class _CaptureSource:
+    """What files and URLs share: OpenCV's FFmpeg reader and timestamps that never run backwards."""
+
+    def __init__(self, name: str, address: str, options: str, timeout_ms: int) -> None:
+        self.name = name
+        self._capture = _open_capture(address, options, timeout_ms)
+        if not self._capture.isOpened():
+            raise _CannotOpen
+        first = self._decode()
+        if first is None:
+            self._capture.release()
+            raise _CannotOpen
+        self._ahead: tuple[float, ImageU8] | None = first
+        self.height, self.width = first[1].shape[:2]
+        rate = self._capture.get(cv2.CAP_PROP_FPS)
+        self.fps = float(rate) if 0.1 <= rate <= 1000 else 25.0
+        count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self.frame_count: int | None = count if 0 < count < 10**9 else None
+        self._index = 0
+        self._time_s = -1.0
+
+    def read(self) -> Frame | None:
+        item, self._ahead = self._ahead or self._decode(), None
+        if item is None:
+            return None
+        frame = Frame(self._index, self._monotonic(item[0]), item[1])
+        self._index += 1
+        return frame
+
+    def skip(self, count: int) -> int:
+        skipped = 0
+        while skipped < count and self.read() is not None:
+            skipped += 1
+        return skipped
+
+    def close(self) -> None:
+        self._ahead = None
+        self._capture.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[Frame]:
+        while (frame := self.read()) is not None:
+            yield frame
+
+    def _decode(self) -> tuple[float, ImageU8] | None:
+        ok, image = self._capture.read()
+        if not ok or image is None:
+            return None
+        if image.ndim == 2:
+            image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+        return self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, np.asarray(image, np.uint8)
+
+    def _monotonic(self, stamp: float) -> float:
+        """The stream's own timestamp, or one nominal interval on where that is missing or runs backwards."""
+        fallback = self._time_s + 1 / self.fps if self._index else 0.0
+        time_s = stamp if np.isfinite(stamp) and (stamp > self._time_s or self._index == 0) else fallback
+        self._time_s = round(float(time_s), 6)
+        return self._time_s
+
+
+class FileSource(_CaptureSource):
+    """A video file; every frame, in order, upright.
+
+    Raises:
+        UnmaskError: the file is missing, empty, unreadable, has no pictures or is no video.
+    """
+
+    def __init__(self, path: Path) -> None:
+        check_readable(path)
+        self.path = path
+        self.info: MediaInfo = probe(path.resolve())
+        try:
+            # "file" alone: a playlist in disguise must not reach the network. The absolute path keeps a name
+            # such as "concat:x" from being read as a protocol.
+            super().__init__(path.name, str(path.resolve()), "protocol_whitelist;file", 0)
+        except _CannotOpen:
+            if path.suffix.lower() in PICTURE_SUFFIXES:
+                raise UnmaskError(f"{path}: this is a picture, not a video; use python -m app image") from None
+            if self.info.audio_codec and not self.info.has_video:
+                raise UnmaskError(f"{path}: there is only sound in this file; give a video with pictures") from None
+            if self.info.has_video:
+                raise UnmaskError(
+                    f"{path}: no frame of this video can be decoded; it may be cut off or damaged, try another copy"
+                ) from None
+            raise UnmaskError(
+                f"{path}: not a video that can be read; it may be cut off or another kind of file, try another copy"
+            ) from None
+
+
+class UrlSource(_CaptureSource):
+    """A network stream or a video at an address; http, https, rtsp or rtsps.
+
+    Raises:
+        UnmaskError: another scheme, or nothing answers within ten seconds.
+    """
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in URL_SCHEMES or not parts.hostname:
+            raise UnmaskError(f"{url}: only http, https, rtsp and rtsps addresses are opened; check the address")
+        try:
+            super().__init__(
+                Path(parts.path).name or parts.hostname,
+                url,
+                "protocol_whitelist;http,https,tcp,tls,rtsp,rtsps,rtp,udp,httpproxy,crypto|rtsp_transport;tcp",
+                10_000,
+            )
+        except _CannotOpen:
+            raise UnmaskError(
+                f"{url}: nothing that can be played answers there; check the address and the network"
+            ) from None
+
+
+class SyntheticSource:
+    """A moving bright square on grey, for tests and benchmarks; never touches a disk."""
+
+    def __init__(self, frames: int, width: int = 320, height: int = 240, fps: float = 25.0) -> None:
+        self.name = "synthetic"
+        self.width, self.height, self.fps = width, height, fps
+        self.frame_count: int | None = frames
+        self._index = 0
+
+    def read(self) -> Frame | None:
+        if self.frame_count is not None and self._index >= self.frame_count:
+            return None
+        image = np.full((self.height, self.width, 3), 96, np.uint8)
+        x = (self._index * 4) % max(1, self.width - 40)
+        image[20:60, x : x + 40] = 220
+        frame = Frame(self._index, self._index / self.fps, image)
+        self._index += 1
+        return frame
+
+    def skip(self, count: int) -> int:
+        left = count if self.frame_count is None else min(count, self.frame_count - self._index)
+        self._index += left
+        return left
+
+    def close(self) -> None:
+        pass
+
+
+def open_source(address: str) -> FileSource | UrlSource:
+    """The source for a path or a URL.
+
+    Raises:
+        UnmaskError: it cannot be opened; the message says why and what to do.
+    """
+    return UrlSource(address) if is_url(address) else FileSource(Path(address))
+
+
+def is_url(address: str) -> bool:
+    return "://" in address and not Path(address).exists()
+
+
+def check_readable(path: Path) -> None:
+    """Make sure ``path`` is a regular file with something in it that may be read.
+
+    Raises:
+        UnmaskError: it is not.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        if isinstance(error, FileNotFoundError):
+            raise UnmaskError(f"{path}: no such file; check the name") from None
+        raise UnmaskError(f"{path}: cannot be read ({error.strerror}); check the name and its permissions") from None
+    if stat.S_ISDIR(status.st_mode):
+        raise UnmaskError(f"{path}: is a folder; give a file")
+    if not stat.S_ISREG(status.st_mode):
+        raise UnmaskError(f"{path}: is not a regular file; give a file")
+    if status.st_size == 0:
+        raise UnmaskError(f"{path}: the file is empty (0 bytes); try another copy")
+    if not os.access(path, os.R_OK):
+        raise UnmaskError(f"{path}: may not be read; give yourself read permission")
+
+
+def read_image(path: Path) -> ImageU8:
+    """A picture, upright: uint8 BGR (H, W, 3).
+
+    Raises:
+        UnmaskError: the file is missing, empty, unreadable or no picture.
+    """
+    check_readable(path)
+    try:
+        data = np.fromfile(path, np.uint8)
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    except OSError as error:
+        raise UnmaskError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+    except cv2.error:
+        image = None
+    if image is None:
+        raise UnmaskError(
+            f"{path}: not a picture that can be read; it may be damaged or another kind of file, try another copy"
+        )
+    return np.asarray(image, np.uint8)
+
+
+class _CannotOpen(Exception):
+    pass
+
+
+def _open_capture(address: str, options: str, timeout_ms: int) -> Any:
+    """A VideoCapture through FFmpeg; OpenCV takes FFmpeg's options from the environment only."""
+    parameters = (
+        [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, timeout_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, timeout_ms] if timeout_ms else []
+    )
+    before = os.environ.get("OPENCV_FFMPEG_CAPTURE_OPTIONS")
+    os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = options
+    try:
+        return cv2.VideoCapture(address, cv2.CAP_FFMPEG, parameters)
+    finally:
+        if before is None:
+            del os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"]
+        else:
+            os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = before

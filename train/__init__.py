@@ -1,0 +1,1 @@
+"""Makes, measures and exports the models that the app runs."""

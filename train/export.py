@@ -1,0 +1,160 @@
+"""``weights/NAME/`` from a run: the Keras model, its CPU form, and the card that binds them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from app.core.cards import ModelCard, Preprocessing, WeightsFile, sha256_of
+from app.core.errors import UnmaskError
+from app.core.records import ImageU8
+from app.models.runtimes import OpenVINOClassifier, TensorFlowClassifier, import_openvino, with_evidence_map
+from train import metrics
+from train.calibrate import apply, platt, thresholds
+from train.config import FitConfig
+from train.datasets import Sample, counts, read_prepared
+from train.evaluate import evaluate, print_table, raw_logits
+from train.pipeline import plain_crops
+
+MOST_AUC_LOST = 0.002
+"""INT8 may cost this much AUC on the validation split; else the CPU form stays at 16 bits."""
+CALIBRATION_CROPS = 320
+
+
+def export(run: Path, data: Path, folder: Path, name: str, *, description: dict[str, Any]) -> ModelCard:
+    """Make ``folder/name/`` from the best model of a run, verified on the validation split, measured on the test split.
+
+    Args:
+        run: folder of a finished ``fit``.
+        data: the data it was trained on.
+        folder: of all models, usually ``weights/``.
+        description: the card's words: ``summary``, ``data``, ``intended_use``, ``limits``, ``terms``.
+
+    Raises:
+        UnmaskError: the run holds no model, or no CPU form keeps the scores.
+    """
+    best = run / "best.keras"
+    if not best.is_file():
+        raise UnmaskError(f"{run}: no best.keras here; finish python -m train fit first")
+    config = FitConfig.read(run / "config.json")
+    samples = read_prepared(run / "prepared.csv", data)
+    split = {s: [x for x in samples if x.split == s] for s in ("train", "valid", "test")}
+    if not split["valid"]:
+        raise UnmaskError(f"{data}: no validation pictures; calibration and thresholds need them")
+
+    with tempfile.TemporaryDirectory(dir=run) as scratch:
+        place = Path(scratch) / name
+        place.mkdir()
+        shutil.copyfile(best, place / "model.keras")
+        keras_logits = raw_logits(
+            TensorFlowClassifier(best, config.size), split["valid"], config.size, config.crop_scale
+        )
+        cpu_form, cpu, check = _cpu_form(best, place, config, split, keras_logits)
+
+        targets = np.asarray([s.target for s in split["valid"]])
+        valid_logits = raw_logits(cpu, split["valid"], config.size, config.crop_scale)
+        fitted_on = f"{len(targets)} validation pictures"
+        calibration = platt(targets, valid_logits, fitted_on)
+        files = {
+            key: WeightsFile(name=path, sha256=sha256_of((place / path).read_bytes()))
+            for key, path in (("keras", "model.keras"), ("openvino_xml", "model.xml"), ("openvino_bin", "model.bin"))
+        }
+        card = ModelCard.model_validate(
+            {
+                "schema": 1,
+                "name": name,
+                "family": config.model,
+                "created": datetime.now(UTC).date().isoformat(),
+                "files": files,
+                "cpu_form": cpu_form,
+                "preprocessing": Preprocessing(size=config.size, crop_scale=config.crop_scale),
+                "calibration": calibration,
+                "thresholds": thresholds(targets, apply(calibration, valid_logits), fitted_on),
+                "training": asdict(config),
+                "metrics": {"cpu form against keras, validation": check},
+                **description,
+                "data": {**description["data"], **_flat(counts(samples))},
+            }
+        )
+        if split["test"]:
+            test_logits = raw_logits(cpu, split["test"], config.size, config.crop_scale)
+            table = evaluate(split["test"], test_logits, card)
+            print_table(table, f"test split of {data.name}, CPU form {cpu_form}")
+            card = card.model_copy(update={"metrics": {**card.metrics, **{f"test, {k}": v for k, v in table.items()}}})
+        card.write(place / "card.json")
+        target = folder / name
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(place, target)
+    return card
+
+
+def _cpu_form(
+    best: Path,
+    place: Path,
+    config: FitConfig,
+    split: dict[str, list[Sample]],
+    keras_logits: npt.NDArray[np.float64],
+) -> tuple[str, OpenVINOClassifier, dict[str, float]]:
+    """Write ``model.xml`` and ``model.bin``: INT8 if it keeps the scores, else 16-bit weights."""
+    import keras
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    ov = import_openvino()
+
+    model = with_evidence_map(keras.saving.load_model(best, compile=False, safe_mode=True))
+    call = tf.function(
+        lambda crop: dict(zip(("logit", "map"), model(crop, training=False), strict=True)),
+        input_signature=[tf.TensorSpec((None, config.size, config.size, 3), tf.uint8, name="crop")],
+    )
+    # Frozen first: OpenVINO's reader of SavedModels does not find the variables of a Keras 3 model.
+    frozen = convert_variables_to_constants_v2(call.get_concrete_function())
+    exact = ov.convert_model(frozen.graph)
+    for output in exact.outputs:
+        output.set_names({"logit"} if len(output.partial_shape) == 2 else {"map"})
+
+    rng = np.random.default_rng(config.seed)
+    chosen = [split["train"][i] for i in rng.permutation(len(split["train"]))[:CALIBRATION_CROPS]]
+    crops = plain_crops(chosen, config.size, config.crop_scale)
+    targets = np.asarray([s.target for s in split["valid"]])
+    for label, form in (("INT8", _quantized(exact, crops)), ("FP16", exact)):
+        ov.save_model(form, place / "model.xml", compress_to_fp16=True)
+        xml, weights = (place / "model.xml").read_bytes(), (place / "model.bin").read_bytes()
+        classifier = OpenVINOClassifier(xml, weights, config.size, label)
+        logits = raw_logits(classifier, split["valid"], config.size, config.crop_scale)
+        check = {
+            "auc_keras": round(metrics.auc(targets, keras_logits), 5),
+            "auc_cpu": round(metrics.auc(targets, logits), 5),
+            "mean_logit_difference": round(float(np.abs(logits - keras_logits).mean()), 4),
+            "largest_logit_difference": round(float(np.abs(logits - keras_logits).max()), 4),
+        }
+        print(f"{label} against Keras on {len(targets)} validation pictures: {json.dumps(check)}")
+        if abs(check["auc_keras"] - check["auc_cpu"]) <= MOST_AUC_LOST:
+            return label, classifier, check
+    raise UnmaskError(f"{best}: no CPU form keeps the scores of the Keras model; nothing was exported")
+
+
+def _quantized(exact: Any, crops: ImageU8) -> Any:
+    """INT8 by post-training quantization with NNCF, calibrated on training crops."""
+    import nncf
+
+    batches: Sequence[ImageU8] = [crops[i : i + 1] for i in range(len(crops))]
+    return nncf.quantize(
+        exact,
+        nncf.Dataset(batches),
+        preset=nncf.QuantizationPreset.MIXED,
+        subset_size=len(batches),
+    )
+
+
+def _flat(table: dict[str, dict[str, int]]) -> dict[str, int]:
+    return {f"{split} {label}": n for split, row in table.items() for label, n in row.items()}
