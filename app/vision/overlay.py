@@ -36,7 +36,8 @@ def draw_face(image: ImageU8, face: FaceResult) -> None:
     cv2.rectangle(image, (x0, y0), (x1, y1), (0, 0, 0), unit + 2)
     cv2.rectangle(image, (x0, y0), (x1, y1), colour, unit)
 
-    text = f"{face.track} {verdict.words}" + ("" if p is None else f" {p * 100:.0f}%")
+    # "REAL 3%" would read as 3 % real: the number always says what it is the probability of.
+    text = f"{face.track} {verdict.words}" + ("" if p is None else f"  AI {p * 100:.0f}%")
     scale = 0.45 * unit
     (tw, th), base = cv2.getTextSize(text, _FONT, scale, unit)
     pad, bar = 3 * unit, 3 * unit
