@@ -141,14 +141,10 @@ def one_sentence(error: str) -> bool:
 
 
 def test_shellcheck_finds_nothing() -> None:
-    shellcheck = shutil.which(
-        "shellcheck", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}"
-    )
+    shellcheck = shutil.which("shellcheck", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
     if shellcheck is None:
         pytest.skip("shellcheck is not installed")
-    result = subprocess.run(
-        [shellcheck, str(SCRIPT)], capture_output=True, text=True, timeout=60, check=False
-    )
+    result = subprocess.run([shellcheck, str(SCRIPT)], capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 0, result.stdout
 
 
@@ -233,9 +229,7 @@ def test_a_later_run_goes_on_with_the_half_file_of_an_earlier_one(place: Place, 
 @needs_curl
 @pytest.mark.parametrize("ranges", [True, False])
 @pytest.mark.parametrize("size", [1000, len(BYTES), len(BYTES) + 7])
-def test_a_half_file_of_something_else_is_started_over(
-    place: Place, server: Server, ranges: bool, size: int
-) -> None:
+def test_a_half_file_of_something_else_is_started_over(place: Place, server: Server, ranges: bool, size: int) -> None:
     server.files["net.h5"] = BYTES
     server.ranges = ranges
     place.describe(("net", "net.h5", BYTES, "sha256", f"{server.address}/net.h5"))
@@ -257,9 +251,7 @@ def test_a_half_file_that_is_whole_needs_no_network(place: Place, closed_port: i
 
 
 @needs_curl
-def test_a_server_with_less_than_the_half_file_is_refused_for_what_it_holds(
-    place: Place, server: Server
-) -> None:
+def test_a_server_with_less_than_the_half_file_is_refused_for_what_it_holds(place: Place, server: Server) -> None:
     server.files["net.h5"] = b"short"
     place.describe(("net", "net.h5", BYTES, "sha256", f"{server.address}/net.h5"))
     place.dest.mkdir()
@@ -359,9 +351,7 @@ def test_without_curl_it_says_so(place: Place, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["folder", "relative", "file-url", "raw-file-url"])
-@pytest.mark.parametrize(
-    "name", ["mirror", 'a mirror\'s $(touch evil) 100% "folder"', "-dash", "back\\x41slash"]
-)
+@pytest.mark.parametrize("name", ["mirror", 'a mirror\'s $(touch evil) 100% "folder"', "-dash", "back\\x41slash"])
 def test_a_folder_as_mirror(place: Place, form: str, name: str) -> None:
     mirror = place.home / name
     mirror.mkdir()
@@ -454,9 +444,7 @@ def test_only_what_is_named_is_fetched_and_one_failure_does_not_stop_the_rest(pl
 
 
 def test_list_shows_every_file_and_changes_nothing(place: Place) -> None:
-    rows = [
-        (state, f"{state}.h5", BYTES, "sha256", "-") for state in ("present", "wrong", "partial", "missing")
-    ]
+    rows = [(state, f"{state}.h5", BYTES, "sha256", "-") for state in ("present", "wrong", "partial", "missing")]
     place.describe(*rows, ("weak", "weak.h5", BYTES, "md5", "https://127.0.0.1/weak.h5"))
     place.dest.mkdir()
     (place.dest / "present.h5").write_bytes(BYTES)
@@ -465,9 +453,7 @@ def test_list_shows_every_file_and_changes_nothing(place: Place) -> None:
     before = sorted(path.name for path in place.dest.iterdir())
     result = place.run("--list")
     assert result.returncode == 0, result.stderr
-    listed = [
-        line.split() for line in result.stdout.splitlines() if line and not line.startswith(("NAME", " "))
-    ]
+    listed = [line.split() for line in result.stdout.splitlines() if line and not line.startswith(("NAME", " "))]
     sha256, md5 = hash_of("sha256", BYTES), hash_of("md5", BYTES)
     assert listed == [
         *([state, f"{state}.h5", str(len(BYTES)), state, "sha256", sha256] for state, *_ in rows),

@@ -32,9 +32,7 @@ def ffmpeg(*arguments: str | Path) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
 
 
-def clip(
-    path: Path, size: str = "320x180", *, audio: str | None = "aac", extra: tuple[str, ...] = ()
-) -> Path:
+def clip(path: Path, size: str = "320x180", *, audio: str | None = "aac", extra: tuple[str, ...] = ()) -> Path:
     """A short clip with a test picture, and a tone where ``audio`` names its codec."""
     sound = ["-f", "lavfi", "-i", "sine=duration=0.5"] if audio else []
     coded = ["-c:a", audio] if audio else []
@@ -247,9 +245,7 @@ def test_a_variable_frame_rate_is_kept(tmp_path: Path) -> None:
     source = tmp_path / "clip.mp4"
     uneven = "settb=1/90000,select='not(mod(n,7))+not(mod(n,3))',setpts=PTS+1234*mod(N\\,3)"
     fine = ["-fps_mode", "passthrough", "-enc_time_base", "1:90000", "-video_track_timescale", "90000"]
-    ffmpeg(
-        "-f", "lavfi", "-i", "testsrc=size=320x180:rate=30:duration=1", "-vf", uneven, *fine, *ENCODE, source
-    )
+    ffmpeg("-f", "lavfi", "-i", "testsrc=size=320x180:rate=30:duration=1", "-vf", uneven, *fine, *ENCODE, source)
     before = times(source)
     assert len({later - sooner for sooner, later in itertools.pairwise(before)}) > 2
     assert resize("--short-side", "90", source).returncode == 0

@@ -47,8 +47,8 @@ def thresholds(targets: npt.ArrayLike, p_fake: npt.ArrayLike, fitted_on: str) ->
     real = min(MOST_REAL, float(np.quantile(p[targets == 1], MISSED_AS_REAL)))
     return Thresholds(
         # Rounded away from each other, so that rounding never breaks a promise.
-        fake=min(0.9999, np.ceil(fake * 1e4) / 1e4),
-        real=max(0.0001, np.floor(min(real, fake) * 1e4) / 1e4),
+        fake=min(0.999, float(np.ceil(fake * 1e3) / 1e3)),
+        real=max(0.001, float(np.floor(min(real, fake) * 1e3) / 1e3)),
         min_size_px=64,
         min_sharpness=0.08,
         min_brightness=30,

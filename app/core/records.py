@@ -192,8 +192,9 @@ class FrameResult:
 class TrackResult:
     """One face followed through a stream.
 
-    ``evidence`` is the mean calibrated logit behind ``opinion`` (None where nothing usable was scored), and
-    ``scored`` the number of usable scores in it.
+    ``evidence`` is the mean calibrated logit behind ``opinion`` (None where nothing usable was scored),
+    ``scored`` the number of usable scores in it, and ``judged`` tells whether they were enough for a verdict: an
+    uncertain track that was judged is undecided, another could not be told at all.
     """
 
     id: int
@@ -204,3 +205,4 @@ class TrackResult:
     scored: int
     evidence: float | None
     largest_px: float
+    judged: bool = True

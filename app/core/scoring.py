@@ -104,8 +104,7 @@ def video_opinion(tracks: Sequence[TrackResult]) -> Opinion:
         return Opinion(Verdict.UNCERTAIN, None, "no face was found")
     fake = [t for t in tracks if t.opinion.verdict is Verdict.FAKE]
     real = [t for t in tracks if t.opinion.verdict is Verdict.REAL]
-    judged = [t for t in tracks if t.opinion.p_fake is not None]
-    undecided = [t for t in judged if t.opinion.verdict is Verdict.UNCERTAIN and "undecided" in t.opinion.reason]
+    undecided = [t for t in tracks if t.opinion.verdict is Verdict.UNCERTAIN and t.judged]
     of_all = f"{len(tracks)} face{'s' if len(tracks) > 1 else ''}"
     if fake:
         worst = max(fake, key=_p)

@@ -25,9 +25,9 @@ def read_card(name: str, folder: Path = WEIGHTS) -> ModelCard:
     Raises:
         UnmaskError: there is no such model, or its card is not valid.
     """
-    if not (folder / name / "card.json").is_file() or Path(name).name != name:
-        there = ", ".join(available(folder)) or "none"
-        raise UnmaskError(f"{folder / name}: no model here; the models found are: {there}")
+    there = available(folder)
+    if name not in there:
+        raise UnmaskError(f"{folder / name}: no model here; the models found are: {', '.join(there) or 'none'}")
     card = ModelCard.read(folder / name / "card.json")
     if card.name != name:
         raise UnmaskError(f"{folder / name}: its card is that of {card.name}; restore the weights folder")
@@ -62,8 +62,10 @@ def verified_path(
     """Path of one of a model's files, after its hash was found right.
 
     Raises:
-        UnmaskError: it is missing or was altered.
+        UnmaskError: it is missing or was altered, or the card names none.
     """
+    if form not in card.files:
+        raise UnmaskError(f"{folder / card.name}: this model's card names no {form} file; restore the weights folder")
     _verified(folder / card.name, card.files[form])
     return folder / card.name / card.files[form].name
 

@@ -108,13 +108,12 @@ class TensorFlowClassifier:
         import tensorflow as tf
 
         try:
-            model = keras.saving.load_model(path, compile=False, safe_mode=True)
+            with_map = with_evidence_map(keras.saving.load_model(path, compile=False, safe_mode=True))
         except (ValueError, OSError, TypeError, KeyError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UnmaskError(
                 f"{path}: the model cannot be loaded safely ({reason}); restore the weights folder"
             ) from None
-        with_map = with_evidence_map(model)
         self._call = tf.function(
             lambda crops: with_map(crops, training=False),
             input_signature=[tf.TensorSpec((None, size, size, 3), tf.uint8)],
@@ -172,8 +171,9 @@ def with_evidence_map(model: Any) -> Any:
 
     pools = [layer for layer in model.layers if isinstance(layer, keras.layers.GlobalAveragePooling2D)]
     dense = model.layers[-1]
-    if len(pools) != 1 or not isinstance(dense, keras.layers.Dense) or dense.units != 1:
-        raise ValueError(f"model {model.name} does not end in one global average pooling and one dense unit")
+    one_unit = isinstance(dense, keras.layers.Dense) and dense.units == 1
+    if len(pools) != 1 or not one_unit or dense.activation is not keras.activations.linear:
+        raise ValueError(f"model {model.name} does not end in one global average pooling and one linear dense unit")
     kernel = np.asarray(dense.kernel).reshape(-1)
     features = pools[0].input
     places = keras.layers.Conv2D(1, 1, use_bias=False, dtype="float32", name="evidence")

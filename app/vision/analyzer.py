@@ -146,6 +146,7 @@ class FrameAnalyzer:
                 t.evidence.count,
                 t.evidence.mean,
                 t.largest_px,
+                judged=t.evidence.count >= self._thresholds.min_scores,
             )
             for id_, t in sorted(self._tracks.items())
         ]

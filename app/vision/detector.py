@@ -110,6 +110,8 @@ def _to_detection(raw: Any, width: int, height: int) -> Detection | None:
     b = raw.bounding_box
     if b.width <= 0 or b.height <= 0:
         return None
+    if b.origin_x + b.width <= 0 or b.origin_y + b.height <= 0 or b.origin_x >= width or b.origin_y >= height:
+        return None
     # Two decimals here, once: files then hold exactly the numbers that tracking used.
     keypoints = tuple((round(k.x * width, 2), round(k.y * height, 2)) for k in raw.keypoints or ())
     return Detection(

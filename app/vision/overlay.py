@@ -37,17 +37,22 @@ def draw_face(image: ImageU8, face: FaceResult) -> None:
     cv2.rectangle(image, (x0, y0), (x1, y1), colour, unit)
 
     # "REAL 3%" would read as 3 % real: the number always says what it is the probability of.
-    text = f"{face.track} {verdict.words}" + ("" if p is None else f"  AI {p * 100:.0f}%")
+    text = f"{face.track} {verdict.words}" + ("" if p is None else f"  AI {_percent(p)}")
     scale = 0.45 * unit
     (tw, th), base = cv2.getTextSize(text, _FONT, scale, unit)
     pad, bar = 3 * unit, 3 * unit
     label_w, label_h = max(tw + 2 * pad, x1 - x0), th + base + 2 * pad + bar
     left = min(max(0, x0), max(0, width - label_w))
-    # Above the box, or inside it where the picture ends there.
-    top = y0 - label_h if y0 >= label_h else max(0, min(y0, height - label_h))
+    # Above the box, or inside it where the picture ends there; never beyond the picture.
+    top = max(0, min(y0 - label_h if y0 >= label_h else y0, height - label_h))
     cv2.rectangle(image, (left, top), (left + label_w, top + label_h), colour, cv2.FILLED)
     cv2.putText(image, text, (left + pad, top + pad + th), _FONT, scale, _INK[verdict], unit, cv2.LINE_AA)
     _draw_bar(image, left, top + label_h - bar, label_w, bar, p)
+
+
+def _percent(p: float) -> str:
+    """Short, in the characters of OpenCV's font, and never a certainty: see :func:`app.core.scoring.percent`."""
+    return "<1%" if p < 0.01 else ">99%" if p > 0.99 else f"{p * 100:.0f}%"
 
 
 def _draw_bar(image: ImageU8, x: int, y: int, width: int, height: int, p: float | None) -> None:

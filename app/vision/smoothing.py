@@ -39,8 +39,8 @@ class Evidence:
         if self.recent is None or gap > forget_s:
             self.recent = logit
         else:
-            # A floor on the share keeps scores with equal timestamps from being ignored.
-            share = max(0.05, 1 - math.exp(-max(gap, 0.0) / time_constant_s))
+            # Scores with equal timestamps get a small share instead of none.
+            share = 1 - math.exp(-gap / time_constant_s) if gap > 0 else 0.05
             self.recent += share * (logit - self.recent)
         self.count += 1
         self.total += logit

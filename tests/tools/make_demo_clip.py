@@ -67,9 +67,7 @@ class Pose:
         def mix(a: float, b: float) -> float:
             return a + (b - a) * share
 
-        return Pose(
-            mix(self.x, other.x), mix(self.y, other.y), mix(self.side, other.side), mix(self.tilt, other.tilt)
-        )
+        return Pose(mix(self.x, other.x), mix(self.y, other.y), mix(self.side, other.side), mix(self.tilt, other.tilt))
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,9 +240,7 @@ def render(portraits: dict[str, Portrait], wall: Layer) -> Iterator[Image]:
         frame = wall.copy()
         for face, pose, opacity in placements(index / FPS):
             portrait = portraits[face]
-            placed = cv2.warpAffine(
-                portrait.layer, transform(portrait, pose), (WIDTH, HEIGHT), flags=cv2.INTER_CUBIC
-            )
+            placed = cv2.warpAffine(portrait.layer, transform(portrait, pose), (WIDTH, HEIGHT), flags=cv2.INTER_CUBIC)
             frame = frame * (1 - placed[..., 3:] * opacity) + placed[..., :3] * opacity
         yield np.clip(frame + 0.5, 0, 255).astype(np.uint8)
 
@@ -269,9 +265,7 @@ def in_hand(pose: Pose, time: float) -> Pose:
 
 
 def transform(portrait: Portrait, pose: Pose) -> npt.NDArray[np.float64]:
-    matrix = cv2.getRotationMatrix2D(
-        (portrait.face_x, portrait.face_y), pose.tilt, pose.side / portrait.face_side
-    )
+    matrix = cv2.getRotationMatrix2D((portrait.face_x, portrait.face_y), pose.tilt, pose.side / portrait.face_side)
     shift = np.array([pose.x - portrait.face_x, pose.y - portrait.face_y])
     return np.column_stack([matrix[:, :2], matrix[:, 2] + shift])
 
