@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     args = _parser().parse_args(words or ["scan", str(DEMO), "--name", "demo"])
     try:
-        return int(args.run_verb(args))
+        code = int(args.run_verb(args))
+        sys.stdout.flush()
+        return code
     except UnmaskError as error:
         _tell(f"unmask: {error}")
         return BAD_INPUT
@@ -171,13 +173,16 @@ def _scan(args: argparse.Namespace) -> int:
                 _tell(f"unmask: {error}")
                 entry = failure(address, models.card.name, str(error))
             entries.append(entry)
-        # A source alone has written its own, unless it failed.
-        if len(found) > 1 or entries[0]["frames"] == 0:
-            write_summary(folder / "summary.json", entries)
+        try:
+            # A source alone has written its own, unless it failed.
+            if len(found) > 1 or any(e["frames"] == 0 for e in entries):
+                write_summary(folder / "summary.json", entries)
+        finally:
+            code = _conclude(args, entries, interrupted=stop.is_set())
     if stop.is_set():
         _tell(f"unmask: stopped; what was done is kept in {folder}")
         _tell(f"unmask: to go on, give the same command with --name {folder.name} --resume")
-    return _conclude(args, entries, interrupted=stop.is_set())
+    return code
 
 
 def _scan_one(
@@ -231,14 +236,17 @@ def _image(args: argparse.Namespace) -> int:
                     _tell(f"unmask: {error}")
                     entries.append(failure(path, models.card.name, str(error)))
                 advance(number, len(found))
-        run.finish(entries)
+        try:
+            run.finish(entries)
+        finally:
+            code = _conclude(args, entries, interrupted=stop.is_set())
     if not args.json:
         for entry in entries:
             if entry["error"] is None:
                 _print_verdicts(entry, None)
         if run.report is not None:
-            print(f"report: {run.report}")
-    return _conclude(args, entries, interrupted=stop.is_set())
+            print(f"report: {_plain(str(run.report))}")
+    return code
 
 
 def _models(args: argparse.Namespace) -> int:
@@ -301,17 +309,18 @@ def _print_verdicts(entry: dict[str, Any], place: Path | None) -> None:
         print(f"  face {track['id']:<3} {where:>13}  {words:<12}  {track['reason']}")
     if place is not None:
         if (place / "annotated.mp4").exists():
-            print(f"  annotated video: {place / 'annotated.mp4'}")
-        print(f"  report:          {place / 'report.html'}", flush=True)
+            print(f"  annotated video: {_plain(str(place / 'annotated.mp4'))}")
+        print(f"  report:          {_plain(str(place / 'report.html'))}", flush=True)
 
 
 def _plain(text: str) -> str:
     """A name that cannot move the terminal's cursor, nor fail to print."""
-    return "".join(c if c.isprintable() else "?" for c in text)
+    encoding = sys.stdout.encoding or "utf-8"
+    return "".join(c if c.isprintable() else "?" for c in text).encode(encoding, "replace").decode(encoding)
 
 
 def _tell(text: str) -> None:
-    print("\n".join(_plain(line) for line in text.splitlines()), file=sys.stderr, flush=True)
+    print(_plain(text), file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
@@ -359,6 +368,7 @@ def _progress(label: str) -> Iterator[Any]:
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
+        disable=not sys.stderr.isatty(),
     )
     with bar:
         task = bar.add_task(escape(_plain(label)), total=None, rate="")
@@ -370,31 +380,18 @@ def _progress(label: str) -> Iterator[Any]:
         yield advance
 
 
-def _positive_int(text: str) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text}: give a whole number of at least 1")
-    return value
+def _between(kind: Callable[[str], float], low: float, high: float, wanted: str) -> Callable[[str], float]:
+    """A reader of option values that must be numbers from ``low`` to ``high``."""
+
+    def read(text: str) -> float:
+        with contextlib.suppress(ValueError):
+            if low <= (value := kind(text)) <= high:
+                return value
+        raise argparse.ArgumentTypeError(f"{text}: give {wanted}")
+
+    return read
 
 
-def _probability(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text}: give a number from 0 to 1")
-    return value
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 3600:
-        raise argparse.ArgumentTypeError(f"{text}: give seconds, 0 or more")
-    return value
+_positive_int = _between(int, 1, 10**9, "a whole number of at least 1")
+_probability = _between(float, 0, 1, "a number from 0 to 1")
+_seconds = _between(float, 0, 3600, "seconds, 0 to 3600")

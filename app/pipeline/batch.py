@@ -32,6 +32,9 @@ WORK = ".work"
 CHECKPOINT_S = 30.0
 """Seconds of video between checkpoints: what a killed scan does again at most."""
 
+SKIPPED_AT_ONCE = 25
+"""Frames that a resumed scan passes over before it looks whether it is to stop."""
+
 
 @dataclass(frozen=True, slots=True)
 class ScanOptions:
@@ -107,11 +110,13 @@ def scan(
     except UnmaskError:
         source.close()
         raise
-    run = _Run(source, work, models, options, fingerprint, saved)
     try:
-        run.go(stop, on_progress)
+        run = _Run(source, work, models, options, fingerprint, saved)
+        try:
+            run.go(stop, on_progress)
+        finally:
+            run.close()
     finally:
-        run.close()
         source.close()
     return run.finish(address, folder, interrupted=stop.is_set())
 
@@ -160,7 +165,7 @@ class _Run:
     def go(self, stop: threading.Event, on_progress: Callable[[int, int | None], None]) -> None:
         frames: BoundedQueue[Frame] = BoundedQueue(8)
         results: BoundedQueue[tuple[Frame, FrameResult] | dict[str, Any]] = BoundedQueue(8)
-        reader = threading.Thread(target=self._read_frames, args=(frames, self._read), name="reader")
+        reader = threading.Thread(target=self._read_frames, args=(frames, self._read, stop), name="reader")
         writer = threading.Thread(target=self._write_results, args=(results,), name="writer")
         reader.start()
         writer.start()
@@ -179,7 +184,7 @@ class _Run:
                 if stop.is_set():
                     break
             else:
-                self._complete = True
+                self._complete = not stop.is_set()
             results.put(self._state())
         except Closed:
             pass  # The writer failed; its error is raised below.
@@ -191,13 +196,17 @@ class _Run:
         if self._writer_error is not None:
             raise self._writer_error
 
-    def _read_frames(self, frames: BoundedQueue[Frame], skip: int) -> None:
+    def _read_frames(self, frames: BoundedQueue[Frame], skip: int, stop: threading.Event) -> None:
         try:
             stride = self._options.vid_stride
-            if self._source.skip(skip) < skip:
-                raise UnmaskError(
-                    f"{self._source.name}: shorter than when its scan was interrupted; scan it anew without --resume"
-                )
+            for left in range(skip, 0, -SKIPPED_AT_ONCE):
+                if stop.is_set():
+                    raise Closed
+                if self._source.skip(min(left, SKIPPED_AT_ONCE)) < min(left, SKIPPED_AT_ONCE):
+                    raise UnmaskError(
+                        f"{self._source.name}: shorter than when its scan was interrupted; "
+                        "scan it anew without --resume"
+                    )
             while (frame := self._source.read()) is not None:
                 if frame.index % stride == 0:
                     frames.put(frame)
@@ -205,8 +214,7 @@ class _Run:
             pass
         except BaseException as error:  # Handed to the thread that waits for frames.
             frames.close(error)
-        else:
-            frames.close()
+        frames.close()
 
     def _write_results(self, results: BoundedQueue[tuple[Frame, FrameResult] | dict[str, Any]]) -> None:
         try:
@@ -369,9 +377,9 @@ def _demuxing_fails(path: Path) -> bool:
         "-i",
         f"file:{path.resolve()}",
     ]
-    command += ["-map", "0:v:0", "-c", "copy", "-f", "null", "-"]
+    command += ["-map", "0:V:0", "-c", "copy", "-f", "null", "-"]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=600, check=False)
+        done = subprocess.run(command, capture_output=True, timeout=600, check=False, start_new_session=True)
     except subprocess.TimeoutExpired:
         return True
     return done.returncode != 0 or bool(done.stderr.strip())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
 
+from app.core.errors import UnmaskError
 from app.pipeline.records import Highlight
 from app.vision.analyzer import ScoredFace
 
@@ -32,12 +34,12 @@ class Highlights:
         if face.track not in self._high and len(self._high) >= MAX_TRACKS:
             return
         for kept, sign in ((self._high.setdefault(face.track, []), 1), (self._low.setdefault(face.track, []), -1)):
-            rival = next((h for h in kept if abs(h.time_s - face.time_s) < self._apart_s), None)
-            if rival is None and len(kept) == self._per_side:
-                rival = min(kept, key=lambda h, sign=sign: sign * h.logit)  # type: ignore[misc]
-            if rival is not None:
-                if sign * face.logit <= sign * rival.logit:
-                    continue
+            rivals = [h for h in kept if abs(h.time_s - face.time_s) < self._apart_s]
+            if not rivals and len(kept) == self._per_side:
+                rivals = kept[-1:]
+            if any(sign * face.logit <= sign * rival.logit for rival in rivals):
+                continue
+            for rival in rivals:
                 kept.remove(rival)
             kept.append(Highlight(face.track, face.time_s, face.logit, face.crop, face.evidence))
             kept.sort(key=lambda h, sign=sign: -sign * h.logit)  # type: ignore[misc]
@@ -53,17 +55,22 @@ class Highlights:
         )
 
     def load(self, path: Path) -> None:
-        """Go on from what :func:`save_highlights` wrote."""
-        with np.load(path, allow_pickle=False) as data:
-            columns = zip(
-                data["side"], data["track"], data["time_s"], data["logit"], data["crop"], data["evidence"], strict=True
+        """Go on from what :func:`save_highlights` wrote.
+
+        Raises:
+            UnmaskError: the file is missing or damaged.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as data:
+                columns = [data[key] for key in ("side", "track", "time_s", "logit", "crop", "evidence")]
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+            raise UnmaskError(f"{path}: missing or damaged; scan anew without --resume") from None
+        for side, track, time_s, logit, crop, evidence in zip(*columns, strict=True):
+            for table in (self._low, self._high):
+                table.setdefault(int(track), [])
+            (self._high if side else self._low)[int(track)].append(
+                Highlight(int(track), float(time_s), float(logit), crop, evidence)
             )
-            for side, track, time_s, logit, crop, evidence in columns:
-                for table in (self._low, self._high):
-                    table.setdefault(int(track), [])
-                (self._high if side else self._low)[int(track)].append(
-                    Highlight(int(track), float(time_s), float(logit), crop, evidence)
-                )
 
 
 def save_highlights(path: Path, kept: tuple[tuple[int, Highlight], ...]) -> None:

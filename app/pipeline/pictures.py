@@ -19,7 +19,7 @@ from app.pipeline.batch import Models, ScanOptions, settings_of
 from app.pipeline.highlights import Highlights
 from app.pipeline.records import VideoReport
 from app.pipeline.report import write_report
-from app.pipeline.run import cannot_write, safe_name, write_summary, write_tracks
+from app.pipeline.run import cannot_write, safe_name, unique_name, write_summary, write_tracks
 from app.pipeline.sinks import face_lines
 from app.vision.analyzer import FrameAnalyzer
 from app.vision.overlay import draw
@@ -98,7 +98,7 @@ class PictureRun:
     def __init__(self, folder: Path, *, save: bool) -> None:
         self._folder = folder
         self._save = save
-        self._names: dict[str, int] = {}
+        self._names: set[str] = set()
         self._reports: list[VideoReport] = []
         self.report: Path | None = None
         try:
@@ -113,18 +113,15 @@ class PictureRun:
             UnmaskError: it cannot be read, or an output cannot be written.
         """
         report, annotated, lines = scan_picture(path, models, options)
-        for line in lines:
-            self._lines.write(json.dumps(line) + "\n")
-        if self._save:
-            target = self._folder / "annotated"
-            try:
+        try:
+            for line in lines:
+                self._lines.write(json.dumps(line) + "\n")
+            if self._save:
+                target = self._folder / "annotated"
                 target.mkdir(exist_ok=True)
-            except OSError as error:
-                raise cannot_write(target, error) from None
-            name = safe_name(path)
-            self._names[name] = self._names.get(name, 0) + 1
-            suffix = "" if self._names[name] == 1 else f"-{self._names[name]}"
-            write_picture(target / f"{name}{suffix}.jpg", annotated)
+                write_picture(target / f"{unique_name(safe_name(path), self._names)}.jpg", annotated)
+        except OSError as error:
+            raise cannot_write(self._folder, error) from None
         bare = replace(report, highlights=())
         self._reports.append(report if len(self._reports) < self.REPORTED else bare)
         return report

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import glob
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -83,13 +84,17 @@ def source_folders(folder: Path, addresses: Sequence[str]) -> list[Path]:
     """Where each source's outputs go: the run's folder itself for one source, else a folder each."""
     if len(addresses) == 1:
         return [folder]
-    used: dict[str, int] = {}
-    places: list[Path] = []
-    for address in addresses:
-        name = safe_name(address)
-        used[name] = used.get(name, 0) + 1
-        places.append(folder / (name if used[name] == 1 else f"{name}-{used[name]}"))
-    return places
+    taken = {"summary.json", "summary.partial"}
+    return [folder / unique_name(safe_name(address), taken) for address in addresses]
+
+
+def unique_name(name: str, taken: set[str]) -> str:
+    """``name``, or ``name-2``, ``name-3``... where that is ``taken`` already; from now on it is."""
+    # File systems that do not tell upper from lower case must not mix two sources up either.
+    tries = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    chosen = next(t for t in tries if t.casefold() not in taken)
+    taken.add(chosen.casefold())
+    return chosen
 
 
 def finished_before(place: Path, fingerprint: Callable[[], str]) -> dict[str, Any] | None:
@@ -119,14 +124,25 @@ def write_outputs(place: Path, report: VideoReport) -> None:
 
 
 def write_summary(path: Path, entries: Iterable[dict[str, Any]]) -> None:
-    """Write the array of per-source summaries."""
-    _replace(path, json.dumps(list(entries), indent=2, ensure_ascii=False) + "\n")
+    """Write the array of per-source summaries.
+
+    Raises:
+        UnmaskError: it cannot be written.
+    """
+    partial = path.with_suffix(".partial")
+    text = json.dumps(list(entries), indent=2, ensure_ascii=False) + "\n"
+    try:
+        # In JSON, backslashreplace's \udcff is the very escape for a byte of a name that is not UTF-8.
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
+        partial.replace(path)
+    except OSError as error:
+        raise cannot_write(path, error) from None
 
 
 def write_tracks(path: Path, reports: Sequence[VideoReport]) -> None:
     """``tracks.csv``: a line per track of every report."""
     partial = path.with_suffix(".partial")
-    with partial.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+    with partial.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         columns = [
             "source",
             "track",
@@ -156,9 +172,3 @@ def cannot_write(place: Path, error: OSError) -> UnmaskError:
 def _no_formula(text: str) -> str:
     """A cell that a spreadsheet does not take for a formula."""
     return "'" + text if text[:1] in "=+-@" else text
-
-
-def _replace(path: Path, text: str) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_text(text, encoding="utf-8", errors="surrogateescape")
-    partial.replace(path)

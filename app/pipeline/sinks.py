@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -14,7 +15,7 @@ import ffmpeg
 from app.core.errors import UnmaskError
 from app.core.records import Frame, FrameResult
 from app.pipeline.records import SCHEMA
-from app.vision.media import MediaInfo, ffmpeg_binary
+from app.vision.media import MediaInfo, ffmpeg_binary, utf8_name
 from app.vision.overlay import draw
 
 
@@ -107,7 +108,8 @@ class VideoSink:
     """The annotated video, written as a chain of parts that each checkpoint closes.
 
     ffmpeg gets raw frames on a constant grid of ``fps``; a frame is repeated until the next one is due by its own
-    timestamp, so that a variable frame rate stays in step with the sound. :func:`join_parts` makes the final file.
+    timestamp, and left out where its place is taken, so that a variable frame rate stays in step with the sound.
+    :func:`join_parts` makes the final file.
 
     Args:
         folder: for the parts.
@@ -135,7 +137,9 @@ class VideoSink:
         if (image.shape[1], image.shape[0]) != self._size:
             image = cv2.resize(image, self._size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
         draw(image, result)
-        slot = max(round(frame.time_s * self._fps), self._slot)
+        slot = round(frame.time_s * self._fps)
+        if slot < self._slot:
+            return  # Frames come faster than the grid: to show them all would leave the sound behind.
         missing = min(slot - self._slot, int(self.LONGEST_GAP_S * self._fps))
         data = image.tobytes()
         # A gap before the first frame of a part is filled with that frame: the one before went to the last part.
@@ -169,7 +173,7 @@ class VideoSink:
         stream = ffmpeg.input(
             "pipe:0", format="rawvideo", pix_fmt="bgr24", s="{}x{}".format(*self._size), framerate=self._fps
         ).output(
-            f"file:{self._folder / name}",
+            f"file:{name}",
             vf="pad=ceil(iw/2)*2:ceil(ih/2)*2,scale=out_color_matrix=bt709:out_range=tv",
             vcodec="libx264",
             preset="veryfast",
@@ -184,7 +188,12 @@ class VideoSink:
         command = ffmpeg.compile(stream.global_args("-v", "error", "-y"), cmd=ffmpeg_binary())
         # Its own session: Ctrl-C in the terminal stops us, and we then let ffmpeg finish the part.
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            cwd=self._folder,
+            start_new_session=True,
         )
         return self._process
 
@@ -233,28 +242,36 @@ def join_parts(
         UnmaskError: it cannot be written.
     """
     listing = folder / "parts.txt"
-    listing.write_text("".join(f"file {name}\n" for name in parts), encoding="utf-8")
-    partial = target.with_name(f".{target.stem}.partial.mp4")
-    inputs = [ffmpeg.input(f"file:{listing}", f="concat")["v"]]
+    try:
+        listing.write_text("".join(f"file {name}\n" for name in parts), encoding="utf-8")
+    except OSError as error:
+        raise _cannot_write(listing, error) from None
+    inputs = [ffmpeg.input(f"file:{listing.name}", f="concat")["v"]]
     options: dict[str, Any] = {"c:v": "copy", "movflags": "+faststart"}
-    if sound is not None and info is not None and info.audio_codec is not None:
-        # ffmpeg already starts an input at its earliest stream; only sound that starts before the picture is left.
-        source = ffmpeg.input(f"file:{sound.resolve()}", itsoffset=min(0.0, info.audio_offset_s))
-        inputs.append(source["a:0"])
-        copies = info.audio_codec in ("aac", "mp3")
-        options |= {"c:a": "copy"} if copies else {"c:a": "aac", "b:a": "160k"}
-        if cut_to_picture:
-            options["shortest"] = None
-    stream = ffmpeg.output(*inputs, f"file:{partial}", **options).global_args("-v", "error", "-y", "-nostdin")
-    done = subprocess.run(ffmpeg.compile(stream, cmd=ffmpeg_binary()), capture_output=True, check=False)
-    if done.returncode != 0:
-        partial.unlink(missing_ok=True)
-        if sound is not None:
-            # Sound that ffmpeg cannot read must not cost the picture.
-            join_parts(folder, parts, target, sound=None, info=None, cut_to_picture=cut_to_picture)
-            return
+    with contextlib.ExitStack() as names:
+        if sound is not None and info is not None and info.audio_codec is not None:
+            # With -copyts the file's own clock counts, and its picture is at 0 here. Without, ffmpeg starts a file at
+            # its earliest stream, or some at the earliest one in use, which would be the sound.
+            name = names.enter_context(utf8_name(sound.resolve()))
+            source = ffmpeg.input(f"file:{name}", itsoffset=-info.picture_start_s, protocol_whitelist="file")
+            inputs.append(source["a:0"])
+            copies = info.audio_codec in ("aac", "mp3")
+            options |= {"c:a": "copy"} if copies else {"c:a": "aac", "b:a": "160k"}
+            if cut_to_picture:
+                options["shortest"] = None
+        stream = ffmpeg.output(*inputs, "file:joined.mp4", **options)
+        command = ffmpeg.compile(stream.global_args("-v", "error", "-y", "-nostdin", "-copyts"), cmd=ffmpeg_binary())
+        done = subprocess.run(command, capture_output=True, check=False, cwd=folder, start_new_session=True)
+    if done.returncode == 0:
+        try:
+            (folder / "joined.mp4").replace(target)
+        except OSError as error:
+            raise _cannot_write(target, error) from None
+    elif sound is not None:
+        # Sound that ffmpeg cannot read must not cost the picture.
+        join_parts(folder, parts, target, sound=None, info=None, cut_to_picture=cut_to_picture)
+    else:
         raise _ffmpeg_failed(target, done.stderr)
-    partial.replace(target)
 
 
 def _cannot_write(path: Path, error: OSError) -> UnmaskError:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,20 +21,20 @@ class MediaInfo:
     """Streams of a media file.
 
     Attributes:
-        has_video: there is at least one picture stream.
+        has_video: there is at least one picture stream; the cover of a song is none.
         audio_codec: of the first sound stream, None without sound.
-        audio_offset_s: start of the sound minus start of the picture, seconds.
+        picture_start_s: when the picture starts by the file's own clock, seconds.
         frame_rate: ffmpeg's guess of the least rate that holds all timestamps, None if it has none.
     """
 
     has_video: bool
     audio_codec: str | None
-    audio_offset_s: float
+    picture_start_s: float
     frame_rate: float | None
 
 
 def ffmpeg_binary() -> str:
-    """Path of the ffmpeg that imageio-ffmpeg carries, or that ``UNMASK_FFMPEG`` names."""
+    """Path of the ffmpeg that imageio-ffmpeg carries, or that ``UNMASK_FFMPEG`` names (absolute, or on PATH)."""
     import imageio_ffmpeg
 
     return os.environ.get("UNMASK_FFMPEG") or str(imageio_ffmpeg.get_ffmpeg_exe())
@@ -41,7 +44,8 @@ def probe(path: Path) -> MediaInfo:
     """Ask ffmpeg about a local file. Never raises for a bad one: that simply has no streams."""
     command = [ffmpeg_binary(), "-hide_banner", "-nostdin", "-protocol_whitelist", "file", "-i", f"file:{path}"]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=30, check=False)
+        # Its own session, here and wherever ffmpeg is run: Ctrl-C in the terminal is for us alone.
+        done = subprocess.run(command, capture_output=True, timeout=30, check=False, start_new_session=True)
     except subprocess.TimeoutExpired:
         return MediaInfo(False, None, 0.0, None)
     return parse_streams(done.stderr.decode("utf-8", "replace"))
@@ -51,19 +55,27 @@ def parse_streams(text: str) -> MediaInfo:
     """Read ffmpeg's description of an input."""
     video = audio = None
     for kind, description in _STREAM.findall(text):
-        if kind == "Video" and video is None:
+        if kind == "Video" and video is None and "(attached pic)" not in description:
             video = description
         elif kind == "Audio" and audio is None:
             audio = description
     rate = _RATE.search(video or "")
+    start = _START.search(video or "")
     return MediaInfo(
         has_video=video is not None,
         audio_codec=None if audio is None else re.split(r"[ ,]", audio, maxsplit=1)[0],
-        audio_offset_s=_start(audio) - _start(video),
+        picture_start_s=float(start[1]) if start else 0.0,
         frame_rate=None if rate is None else float(rate[1]) * (1000 if rate[2] else 1),
     )
 
 
-def _start(description: str | None) -> float:
-    found = _START.search(description or "")
-    return float(found[1]) if found else 0.0
+@contextlib.contextmanager
+def utf8_name(path: Path) -> Iterator[str]:
+    """A name of the absolute ``path`` that is UTF-8: any other crashes OpenCV, and ffmpeg-python refuses it."""
+    if not any("\ud800" <= c <= "\udfff" for c in str(path)):
+        yield str(path)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder) / "video"
+        link.symlink_to(path)
+        yield str(link)

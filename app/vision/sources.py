@@ -14,11 +14,15 @@ import numpy as np
 
 from app.core.errors import UnmaskError
 from app.core.records import Frame, ImageU8
-from app.vision.media import MediaInfo, probe
+from app.vision.media import MediaInfo, probe, utf8_name
 
 VIDEO_SUFFIXES = frozenset(".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .mts .m2ts .wmv .flv .3gp .ogv .gif".split())
 PICTURE_SUFFIXES = frozenset(".jpg .jpeg .png .webp .bmp .tif .tiff".split())
 URL_SCHEMES = frozenset({"http", "https", "rtsp", "rtsps"})
+
+# What OpenCV and its FFmpeg log of a bad file is said in a sentence by whoever meets it.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
 class FrameSource(Protocol):
@@ -122,17 +126,19 @@ class FileSource(_CaptureSource):
 
     def __init__(self, path: Path) -> None:
         check_readable(path)
+        # FFmpeg would show a picture as a video of one frame, the cover of a song too.
+        if path.suffix.lower() in PICTURE_SUFFIXES:
+            raise UnmaskError(f"{path}: this is a picture, not a video; use python -m app image")
         self.path = path
         self.info: MediaInfo = probe(path.resolve())
+        if self.info.audio_codec and not self.info.has_video:
+            raise UnmaskError(f"{path}: there is only sound in this file; give a video with pictures")
         try:
             # "file" alone: a playlist in disguise must not reach the network. The absolute path keeps a name
             # such as "concat:x" from being read as a protocol.
-            super().__init__(path.name, str(path.resolve()), "protocol_whitelist;file", 0)
+            with utf8_name(path.resolve()) as name:
+                super().__init__(path.name, name, "protocol_whitelist;file", 0)
         except _CannotOpen:
-            if path.suffix.lower() in PICTURE_SUFFIXES:
-                raise UnmaskError(f"{path}: this is a picture, not a video; use python -m app image") from None
-            if self.info.audio_codec and not self.info.has_video:
-                raise UnmaskError(f"{path}: there is only sound in this file; give a video with pictures") from None
             if self.info.has_video:
                 raise UnmaskError(
                     f"{path}: no frame of this video can be decoded; it may be cut off or damaged, try another copy"
@@ -236,6 +242,9 @@ def read_image(path: Path) -> ImageU8:
         UnmaskError: the file is missing, empty, unreadable or no picture.
     """
     check_readable(path)
+    # Before reading: videos are large. A GIF is both.
+    if path.suffix.lower() in VIDEO_SUFFIXES - {".gif"}:
+        raise UnmaskError(f"{path}: this is a video, not a picture; use python -m app scan")
     try:
         data = np.fromfile(path, np.uint8)
         image = cv2.imdecode(data, cv2.IMREAD_COLOR)
