@@ -151,7 +151,7 @@ def _shared_options(parser: argparse.ArgumentParser, project: str) -> None:
 def _scan(args: argparse.Namespace) -> int:
     from app.pipeline.records import failure
     from app.pipeline.run import expand, run_folder, safe_name, source_folders, write_summary
-    from app.vision.sources import VIDEO_SUFFIXES
+    from app.vision.sources import VIDEO_SUFFIXES, without_password
 
     found = expand(args.sources, VIDEO_SUFFIXES)
     addresses = [address for address, _ in found]
@@ -171,7 +171,7 @@ def _scan(args: argparse.Namespace) -> int:
                 entry = _scan_one(args, address, place, models, stop, position + Path(address).name)
             except UnmaskError as error:
                 _tell(f"unmask: {error}")
-                entry = failure(address, models.card.name, str(error))
+                entry = failure(without_password(address), models.card.name, str(error))
             entries.append(entry)
         try:
             # A source alone has written its own, unless it failed.

@@ -24,7 +24,7 @@ from app.pipeline.sinks import JsonlSink, Sink, VideoSink, grid_fps, join_parts
 from app.vision.analyzer import AnalyzerOptions, FrameAnalyzer
 from app.vision.detector import FaceDetector
 from app.vision.media import ffmpeg_binary
-from app.vision.sources import FileSource, FrameSource, open_source
+from app.vision.sources import FileSource, FrameSource, open_source, without_password
 
 WORK = ".work"
 """Folder inside a run that holds what an interrupted scan goes on from; gone when the scan is complete."""
@@ -276,7 +276,7 @@ class _Run:
             shutil.rmtree(self._work, ignore_errors=True)
         tracks = tuple(self._analyzer.tracks())
         return VideoReport(
-            source=address,
+            source=without_password(address),
             kind="video",
             opinion=video_opinion(tracks),
             frames=self._done,

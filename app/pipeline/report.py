@@ -44,7 +44,6 @@ _STEPS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 36
 # Characters that could disguise a name on the page (controls, direction overrides) or cannot be written as UTF-8.
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _JPEG = (cv2.IMWRITE_JPEG_QUALITY, 92, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
-_PASSWORD = re.compile(r"(?<=://)[^/?#\s]*@")
 
 _XY = tuple[float, float]
 
@@ -205,7 +204,7 @@ def _part(number: int, report: VideoReport, detailed: set[int], *, thumbnails: b
                 box=report.boxes.get(track.id),
             )
         )
-    source = _PASSWORD.sub("", report.source)
+    source = without_password(report.source)
     name = re.split(r"[/\\]", source.rstrip("/\\"))[-1] or source
     return _Part(number, report, source, name, tuple(faces), overview, max(0, len(drawn) - LINES))
 

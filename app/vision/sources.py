@@ -1,4 +1,4 @@
-"""Where frames come from. Every source passes one contract: tests/test_sources.py."""
+"""Where frames come from. Every source passes one contract: tests/contracts/test_source_contract.py."""
 
 from __future__ import annotations
 
@@ -158,7 +158,9 @@ class UrlSource(_CaptureSource):
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         if parts.scheme not in URL_SCHEMES or not parts.hostname:
-            raise UnmaskError(f"{url}: only http, https, rtsp and rtsps addresses are opened; check the address")
+            raise UnmaskError(
+                f"{without_password(url)}: only http, https, rtsp and rtsps addresses are opened; check the address"
+            )
         try:
             super().__init__(
                 Path(parts.path).name or parts.hostname,
@@ -168,7 +170,7 @@ class UrlSource(_CaptureSource):
             )
         except _CannotOpen:
             raise UnmaskError(
-                f"{url}: nothing that can be played answers there; check the address and the network"
+                f"{without_password(url)}: nothing that can be played answers there; check the address and the network"
             ) from None
 
 
@@ -207,6 +209,15 @@ def open_source(address: str) -> FileSource | UrlSource:
         UnmaskError: it cannot be opened; the message says why and what to do.
     """
     return UrlSource(address) if is_url(address) else FileSource(Path(address))
+
+
+def without_password(address: str) -> str:
+    """The address as it may be shown and stored: a URL loses its ``user:password@``, a path stays as it is."""
+    if not is_url(address):
+        return address
+    scheme, rest = address.split("://", 1)
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
 
 
 def is_url(address: str) -> bool:
