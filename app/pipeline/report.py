@@ -26,6 +26,7 @@ from app.core.records import ImageU8, TrackResult, Verdict
 from app.core.scoring import percent, sigmoid
 from app.models.gradcam import blended, heatmap
 from app.pipeline.records import Highlight, TimelinePoint, VideoReport
+from app.vision.sources import without_password
 
 DETAILED = 50
 """Faces with a section of their own in one report; the others are in the tables only."""
