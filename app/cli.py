@@ -36,7 +36,7 @@ The highest that applies wins, in the order 2, 3, 1, 0.
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code. Without a verb: scan the demo clip."""
     words = list(sys.argv[1:] if argv is None else argv)
-    args = _parser().parse_args(words or ["scan", str(DEMO), "--name", "demo"])
+    args = _parser().parse_args(words or ["scan", os.path.relpath(DEMO), "--name", "demo"])
     try:
         code = int(args.run_verb(args))
         sys.stdout.flush()

@@ -13,7 +13,7 @@ FALSE_ALARMS = 0.01
 """Share of real validation pictures that may be called AI-GENERATED."""
 MISSED_AS_REAL = 0.05
 """Share of generated validation pictures that may be called REAL."""
-LEAST_FAKE, MOST_REAL = 0.9, 0.5
+LEAST_FAKE, MOST_REAL = 0.9, 0.2
 """However well the validation split is told apart, unfamiliar pictures are told apart less well: AI-GENERATED is not
 said below the first probability, REAL not above the second."""
 
