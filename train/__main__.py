@@ -162,8 +162,8 @@ def _evaluate(args: argparse.Namespace) -> int:
     else:
         classifier = TensorFlowClassifier(verified_path(card, "keras"), size)
     table = evaluate(samples, raw_logits(classifier, samples, size, scale), card)
-    print_table(table, f"{card.name}, {classifier.device}, {args.split} split of {args.data.name}")
     (args.run / f"evaluation-{args.form}.json").write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
+    print_table(table, f"{card.name}, {classifier.device}, {args.split} split of {args.data.name}")
     return 0
 
 
