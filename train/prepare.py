@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.progress import track
 
 from app.core.errors import UnmaskError
 from app.vision.detector import MediaPipeDetector
-from train.datasets import Sample, locate_faces, read_140k_layout, read_prepared, write_prepared
+from train.datasets import SPLITS, Sample, locate_faces, read_140k_layout, read_prepared, write_prepared
 
 
 def _advance(steps: Iterator[int]) -> None:
     next(steps, None)
 
 
-def prepared_samples(data: Path, run: Path) -> list[Sample]:
+def prepared_samples(data: Path, run: Path, splits: Sequence[str] = SPLITS) -> list[Sample]:
     """Samples of ``data`` with their boxes: from ``run/prepared.csv`` where it exists, else found and kept there.
+
+    Only ``splits`` are looked at where they have to be found.
 
     Pictures that are unreadable or show no face are listed in ``run/left_out.txt`` and told.
     """
     table = run / "prepared.csv"
     if table.is_file():
         return read_prepared(table, data)
-    samples = read_140k_layout(data)
+    samples = [s for s in read_140k_layout(data) if s.split in splits]
     with MediaPipeDetector() as detector:
         steps = iter(track(range(len(samples)), description="finding faces"))
         found, left_out = locate_faces(samples, detector.detect, lambda: _advance(steps))

@@ -1,0 +1,98 @@
+"""``python -m tests.bench.live [--real]``: how old frames are when their analysis begins, and rates.
+
+A fake 120 ms classifier on a 30 fps source, for ten seconds; with ``--real`` the demo clip and the shipped model too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from app.cli import DEMO
+from app.core.cards import ModelCard
+from app.models.artifact import DEFAULT_MODEL, load_classifier, read_card
+from app.pipeline.batch import Models
+from app.pipeline.live import LiveEngine, LiveState
+from app.vision.analyzer import AnalyzerOptions
+from app.vision.detector import MediaPipeDetector
+from app.vision.live_sources import SeekableFile
+from app.vision.sources import FrameSource
+from tests.engine.support import Camera, models_of
+
+FPS, CLASSIFIER_S = 30.0, 0.12
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--real", action="store_true", help="the demo clip and the shipped model too")
+    args = parser.parse_args()
+    card = _all_pass(read_card(DEFAULT_MODEL))
+    options = AnalyzerOptions(score_interval_s=0.0, max_scores_per_frame=4)
+    measure(
+        f"fake {CLASSIFIER_S * 1000:.0f} ms classifier, {FPS:g} fps, 640x480",
+        lambda: Camera(fps=FPS, width=640, height=480),
+        lambda: models_of(card, sleep_s=CLASSIFIER_S),
+        options,
+        args.seconds,
+        live=True,
+    )
+    if args.real:
+        measure("demo clip, shipped model", lambda: SeekableFile(Path(DEMO)), _real, options, args.seconds, live=False)
+
+
+def measure(
+    label: str,
+    source: Callable[[], FrameSource],
+    models: Callable[[], Models],
+    options: AnalyzerOptions,
+    seconds: float,
+    *,
+    live: bool,
+) -> float:
+    """Run an engine, print its figures, and return the median age of a frame when its analysis began, in seconds."""
+    engine = LiveEngine(source, models, options, live=live)
+    started = time.monotonic()
+    engine.start()
+    while engine.latest_result() is None and engine.state is not LiveState.FAILED:
+        time.sleep(0.005)
+    first_s = time.monotonic() - started
+    samples = []
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(0.25)
+        if engine.state is LiveState.RUNNING:
+            samples.append(engine.stats())
+    engine.stop()
+    gone = engine.join(5)
+    samples = samples[4:] or samples
+    age = statistics.median(s.inference_age_s for s in samples)
+    shown, analysed, scores, result_age = (
+        statistics.median(values)
+        for values in zip(*((s.shown_fps, s.scored_fps, s.score_rate, s.age_s) for s in samples), strict=True)
+    )
+    print(
+        f"{label}: first result after {first_s:.2f} s; age when inference starts {age * 1000:.1f} ms "
+        f"({age * FPS:.2f} intervals of {1000 / FPS:.0f} ms); shown {shown:.1f} fps, "
+        f"analysed {analysed:.1f} fps, {scores:.1f} face scores/s, dropped {samples[-1].dropped}; "
+        f"result age {result_age * 1000:.0f} ms; threads gone: {gone}"
+    )
+    return age
+
+
+def _all_pass(card: ModelCard) -> ModelCard:
+    gates = {"min_size_px": 1.0, "min_sharpness": 0.0, "min_brightness": 0.0, "max_brightness": 255.0, "max_yaw": 1.0}
+    return card.model_copy(update={"thresholds": card.thresholds.model_copy(update=gates)})
+
+
+def _real() -> Models:
+    card = read_card(DEFAULT_MODEL)
+    classifier = load_classifier(card, "cpu")
+    return Models(MediaPipeDetector(), classifier, card)
+
+
+if __name__ == "__main__":
+    main()
