@@ -1,4 +1,4 @@
-"""What lies between threads: a bounded queue that can be closed, and a meter of rates."""
+"""What lies between threads: a one-place slot, a bounded queue, both of which can be closed, and a meter of rates."""
 
 from __future__ import annotations
 
@@ -44,6 +44,21 @@ class BoundedQueue(Generic[T]):
             self._items.append(item)
             self._changed.notify_all()
 
+    def offer(self, item: T) -> bool:
+        """Add an item if there is room at once; whether there was.
+
+        Raises:
+            Closed: the queue was closed.
+        """
+        with self._changed:
+            if self._closed:
+                raise Closed
+            if len(self._items) >= self._capacity:
+                return False
+            self._items.append(item)
+            self._changed.notify_all()
+            return True
+
     def get(self) -> T:
         """Take the oldest item, waiting for one. Items put before the close are still handed out.
 
@@ -80,6 +95,73 @@ class BoundedQueue(Generic[T]):
     def __len__(self) -> int:
         with self._changed:
             return len(self._items)
+
+
+class LatestSlot(Generic[T]):
+    """A channel with one place, in which the newest item wins: a slow reader skips, and nothing ever queues up.
+
+    >>> slot = LatestSlot[str]()
+    >>> slot.put("old"); slot.put("new")
+    >>> slot.get(), slot.peek(), slot.dropped
+    ('new', 'new', 1)
+    >>> slot.get(timeout=0) is None
+    True
+    """
+
+    def __init__(self) -> None:
+        self._item: T | None = None
+        self._unread = False
+        self._dropped = 0
+        self._changed = threading.Condition()
+        self._closed = False
+
+    def put(self, item: T) -> None:
+        """Replace what is there.
+
+        Raises:
+            Closed: the slot was closed.
+        """
+        with self._changed:
+            if self._closed:
+                raise Closed
+            self._dropped += self._unread
+            self._item, self._unread = item, True
+            self._changed.notify_all()
+
+    def get(self, timeout: float | None = None) -> T | None:
+        """Take the newest item, waiting for one newer than the last one taken; None after ``timeout`` seconds.
+
+        Raises:
+            Closed: the slot is closed, and nothing unread is left in it.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._unread, timeout)
+            if self._unread:
+                self._unread = False
+                return self._item
+            if self._closed:
+                raise Closed
+            return None
+
+    def peek(self) -> T | None:
+        """The newest item, taken already or not; None before the first. Takes nothing."""
+        with self._changed:
+            return self._item
+
+    def close(self, *, discard: bool = False) -> None:
+        """Let nothing more in and wake who waits. ``discard`` also drops an item that nobody took."""
+        with self._changed:
+            self._closed = True
+            if discard:
+                self._dropped += self._unread
+                self._unread = False
+            self._changed.notify_all()
+
+    @property
+    def dropped(self) -> int:
+        """Items that were replaced before anybody took them."""
+        with self._changed:
+            return self._dropped
 
 
 class RateMeter:

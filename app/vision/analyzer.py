@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -44,6 +45,10 @@ class AnalyzerOptions:
         changed: a face whose box moved or grew by this share of its size since its last score is scored again.
         threshold: replaces the card's threshold of AI-GENERATED.
         min_scores: replaces the card's number of scores that a verdict needs (1 for a single picture).
+        min_size_px: replaces the card's least size of a face that can be judged.
+        smoothing_s: time constant of what the picture shows; None for :class:`Evidence`'s own.
+        max_scores_per_frame: faces scored on one frame at most, those scored longest ago first; None for all. Keeps a
+            live picture's frames short on a CPU.
     """
 
     score_interval_s: float = 0.2
@@ -51,6 +56,9 @@ class AnalyzerOptions:
     changed: float = 0.35
     threshold: float | None = None
     min_scores: int | None = None
+    min_size_px: float | None = None
+    smoothing_s: float | None = None
+    max_scores_per_frame: int | None = None
 
     def thresholds(self, card: ModelCard) -> Thresholds:
         """The card's thresholds with these options on top."""
@@ -59,6 +67,8 @@ class AnalyzerOptions:
             chosen = chosen.model_copy(update={"fake": self.threshold, "real": min(chosen.real, self.threshold)})
         if self.min_scores is not None:
             chosen = chosen.model_copy(update={"min_scores": self.min_scores})
+        if self.min_size_px is not None:
+            chosen = chosen.model_copy(update={"min_size_px": self.min_size_px})
         return chosen
 
 
@@ -134,6 +144,24 @@ class FrameAnalyzer:
         )
         return FrameResult(frame.index, frame.time_s, faces, cut)
 
+    @property
+    def options(self) -> AnalyzerOptions:
+        """How often faces are scored, and what overrides the card. New ones apply from the next frame on."""
+        return self._options
+
+    @options.setter
+    def options(self, options: AnalyzerOptions) -> None:
+        self._options = options
+        self._thresholds = options.thresholds(self._card)
+
+    def forget(self) -> None:
+        """Frames go on elsewhere in the stream: whoever is there is nobody who was followed before.
+
+        Ids stay unique, and :meth:`tracks` still tells of the earlier faces.
+        """
+        self._tracker.update([], 0.0, cut=True)
+        self._thumbnail = None
+
     def tracks(self) -> list[TrackResult]:
         """The verdict on every face seen so far, in order of appearance."""
         return [
@@ -158,10 +186,14 @@ class FrameAnalyzer:
         size, scale = self._card.preprocessing.size, self._card.preprocessing.crop_scale
         results: dict[int, tuple[Quality | None, float | None]] = {}
         passed: list[tuple[int, Quality, ImageU8]] = []
-        for id_, detection in zip(ids, detections, strict=True):
+        most = self._options.max_scores_per_frame
+        due = [p for p in zip(ids, detections, strict=True) if self._is_due(self._tracks[p[0]], p[1], frame.time_s)]
+        if most is not None:
+            due.sort(key=lambda p: self._turn(p[0]))
+        for id_, detection in due:
             track = self._tracks[id_]
-            if not self._is_due(track, detection, frame.time_s):
-                continue
+            if most is not None and len(passed) >= most:
+                break
             track.scored_s, track.scored_box = frame.time_s, detection.box.xyxy
             crop = crop_face(frame.image, detection.box, size, scale)
             quality = _rounded(measure_quality(crop, detection))
@@ -172,14 +204,20 @@ class FrameAnalyzer:
                 track.refusals[track.refusal.split(":")[0]] += 1
                 results[id_] = (quality, None)
         if passed:
+            smoothing = {} if self._options.smoothing_s is None else {"time_constant_s": self._options.smoothing_s}
             scores = self._classifier.score(np.stack([crop for _, _, crop in passed]))
             for (id_, quality, crop), raw, evidence in zip(passed, scores.logits, scores.maps, strict=True):
                 logit = round(calibrated(float(raw), self._card.calibration), 4)
-                self._tracks[id_].evidence.add(logit, frame.time_s)
+                self._tracks[id_].evidence.add(logit, frame.time_s, **smoothing)
                 results[id_] = (quality, logit)
                 if self._on_scored:
                     self._on_scored(ScoredFace(id_, frame.time_s, logit, crop, evidence))
         return results
+
+    def _turn(self, id_: int) -> tuple[float, int]:
+        """Where few may be scored, the smallest goes first: scored longest ago, then least often."""
+        track = self._tracks[id_]
+        return (-math.inf if track.scored_s is None else track.scored_s, track.evidence.count)
 
     def _is_due(self, track: _Track, detection: Detection, time_s: float) -> bool:
         if track.scored_s is None or track.scored_box is None or track.evidence.count < self._options.eager_scores:
