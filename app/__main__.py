@@ -1,10 +1,34 @@
-"""``python -m app``; the console script ``unmask``."""
+"""``python -m app``; the console script ``unmask``. With a display it opens the window, else it is the command line."""
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
-from app.cli import main
+from app import cli
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program; its exit code."""
+    return cli.main(argv, open_window=_open_window if _has_display() else None)
+
+
+def _open_window(
+    source: str | None, *, model: str | None, device: str | None, threshold: float | None, output: Path | None
+) -> int:
+    from app.ui.application import run  # Qt only where a window is wanted.
+
+    return run(source, model=model, device=device, threshold=threshold, output=output)
+
+
+def _has_display() -> bool:
+    """Whether a window can be shown; Qt itself would abort the process where it can't."""
+    if sys.platform != "linux":
+        return True
+    return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"))
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,0 +1,75 @@
+"""The program with a window: ``run`` is all there is to call."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+
+from PySide6.QtCore import QCoreApplication, QSettings, QTimer
+from PySide6.QtGui import QColor, QIcon, QPainter, QPixmap
+from PySide6.QtWidgets import QApplication
+
+from app import __version__
+from app.ui.choices import SourceChoice
+from app.ui.main_window import MainWindow
+
+
+def run(
+    source: str | None = None,
+    *,
+    model: str | None = None,
+    device: str | None = None,
+    threshold: float | None = None,
+    output: Path | None = None,
+) -> int:
+    """Show the window until it is closed; the exit code.
+
+    Args:
+        source: shown at once: a camera's number, ``screen``, ``screen:X,Y,WIDTH,HEIGHT``, ``demo``, a file or a URL.
+        model, device, threshold, output: for this time only, over the settings.
+    """
+    application = QApplication.instance() or QApplication(sys.argv[:1])
+    assert isinstance(application, QApplication)
+    QCoreApplication.setOrganizationName("Unmask")
+    QCoreApplication.setApplicationName("Unmask")
+    QCoreApplication.setApplicationVersion(__version__)
+    # One look everywhere, and one that follows the system into the dark.
+    application.setStyle("Fusion")
+    application.setWindowIcon(_app_icon())
+    window = MainWindow(QSettings())
+    window.override(model=model, device=device, threshold=threshold, output=output)
+    window.show()
+    if source is not None:
+        choice = SourceChoice.of(source)
+        QTimer.singleShot(0, window, lambda: window.open(choice))
+    _quit_on_signals(window)
+    code: int = application.exec()
+    return code
+
+
+def _quit_on_signals(window: MainWindow) -> None:
+    """Ctrl-C in the terminal closes the window the way its button does."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: window.close())
+    # Python sees signals only between its own instructions: wake it now and then.
+    timer = QTimer(window, interval=200)
+    timer.timeout.connect(lambda: None)
+    timer.start()
+
+
+def _app_icon() -> QIcon:
+    """Half a face in each of the two colours of the verdicts."""
+    pixmap = QPixmap(128, 128)
+    pixmap.fill(QColor(0, 0, 0, 0))
+    painter = QPainter(pixmap)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(QColor(0, 0, 0, 0))
+    for start, colour in ((90, "#0072B2"), (270, "#D55E00")):
+        painter.setBrush(QColor(colour))
+        painter.drawPie(8, 8, 112, 112, start * 16, 180 * 16)
+    painter.setBrush(QColor("white"))
+    for x in (38, 76):
+        painter.drawEllipse(x, 48, 14, 14)
+    painter.end()
+    return QIcon(pixmap)

@@ -1,0 +1,150 @@
+"""The settings that last, each with its meaning in plain words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QDoubleSpinBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLineEdit,
+    QPushButton,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.core.cards import ModelCard
+from app.models.artifact import available
+from app.ui.choices import DEVICES, Settings
+
+SMALLEST = 20
+"""Pixels; the detector finds no smaller faces."""
+
+_DEVICE_NAMES = {"auto": "Automatic", "cpu": "Processor (CPU)", "gpu": "Graphics card (GPU)"}
+
+
+class SettingsDialog(QDialog):
+    """Shows ``settings``; :meth:`chosen` is what they are when it was accepted.
+
+    Args:
+        card: of the model in use, for its own threshold; None where it could not be read.
+    """
+
+    def __init__(self, settings: Settings, card: ModelCard | None, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Settings")
+        self.setMinimumWidth(480)
+        self._before = settings
+        own = card.thresholds.fake if card else 0.9
+        self.use_own = QCheckBox(f"The model's own ({own * 100:.4g} %)" if card else "The model's own")
+        self.threshold = QDoubleSpinBox(minimum=1, maximum=99.9, decimals=1, suffix=" %", singleStep=1)
+        self.threshold.setValue(100 * (own if settings.threshold is None else settings.threshold))
+        self.use_own.toggled.connect(self.threshold.setDisabled)
+        self.use_own.setChecked(settings.threshold is None)
+        self.interval = QDoubleSpinBox(minimum=0, maximum=5, decimals=2, suffix=" s", singleStep=0.05)
+        self.interval.setSpecialValueText("in every picture")
+        self.interval.setValue(settings.score_interval_s)
+        self.smoothing = QDoubleSpinBox(minimum=0.1, maximum=5, decimals=1, suffix=" s", singleStep=0.1)
+        self.smoothing.setValue(settings.smoothing_s)
+        self.min_size = QSpinBox(minimum=SMALLEST - 1, maximum=1000, suffix=" px")
+        self.min_size.setSpecialValueText(
+            f"the model's own ({card.thresholds.min_size_px:.0f} px)" if card else "the model's own"
+        )
+        self.min_size.setValue(settings.min_size or SMALLEST - 1)
+        self.device = QComboBox()
+        for device in DEVICES:
+            self.device.addItem(_DEVICE_NAMES[device], device)
+        self.device.setCurrentIndex(DEVICES.index(settings.device))
+        self.model = QComboBox()
+        self.model.addItems(sorted({settings.model, *available()}))
+        self.model.setCurrentText(settings.model)
+        self.output = QLineEdit(str(settings.output))
+        self.browse = QPushButton("Choose…")
+        self.browse.clicked.connect(self._choose_folder)
+        self.mirror = QCheckBox("Show cameras like a mirror")
+        self.mirror.setChecked(settings.mirror)
+        self.notify = QCheckBox("Tell me through the desktop when a face turns to AI-GENERATED")
+        self.notify.setChecked(settings.notify)
+        self._lay_out()
+
+    def chosen(self) -> Settings:
+        return Settings(
+            threshold=None if self.use_own.isChecked() else round(self.threshold.value() / 100, 4),
+            score_interval_s=round(self.interval.value(), 2),
+            smoothing_s=round(self.smoothing.value(), 2),
+            min_size=self.min_size.value() if self.min_size.value() >= SMALLEST else None,
+            device=str(self.device.currentData()),
+            model=self.model.currentText(),
+            output=Path(self.output.text() or str(self._before.output)),
+            notify=self.notify.isChecked(),
+            mirror=self.mirror.isChecked(),
+        )
+
+    def _lay_out(self) -> None:
+        form = QFormLayout()
+        form.setVerticalSpacing(10)
+        threshold, folder = QHBoxLayout(), QHBoxLayout()
+        threshold.setSpacing(12)
+        threshold.addWidget(self.threshold)
+        threshold.addWidget(self.use_own, 1)
+        folder.addWidget(self.output, 1)
+        folder.addWidget(self.browse)
+        rows: list[tuple[str, QWidget, QHBoxLayout | None, str]] = [
+            (
+                "AI-GENERATED from",
+                self.threshold,
+                threshold,
+                "A face this probable to be generated is called so. Higher: fewer false alarms, more fakes missed.",
+            ),
+            (
+                "Score a face every",
+                self.interval,
+                None,
+                "How often an unchanged face is scored again. Longer is lighter on the machine.",
+            ),
+            (
+                "Smoothed over",
+                self.smoothing,
+                None,
+                "How slowly the verdict in the picture follows the scores. Longer is calmer.",
+            ),
+            ("Smallest face judged", self.min_size, None, "Of smaller faces it says CAN'T TELL: too little to see."),
+            ("Computed on", self.device, None, "Which part of the machine computes the scores."),
+            ("Model", self.model, None, "Which of the models in the weights folder judges the faces."),
+            ("Files go to", self.output, folder, "Folder of recordings, snapshots and reports."),
+        ]
+        for name, control, layout, tip in rows:
+            control.setToolTip(tip)
+            control.setAccessibleName(name)
+            if layout is None:
+                form.addRow(name, control)
+            else:
+                form.addRow(name, layout)
+        self.use_own.setToolTip("Go by the threshold that was chosen for this model with few false alarms")
+        self.browse.setToolTip("Choose the folder")
+        self.mirror.setToolTip("Left and right as in a mirror; recordings and snapshots stay as the camera sees it")
+        self.notify.setToolTip("A message of the desktop, for when this window is not in sight")
+        form.addRow("", self.mirror)
+        form.addRow("", self.notify)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
+        buttons.accepted.connect(self.accept)
+        buttons.rejected.connect(self.reject)
+        column = QVBoxLayout(self)
+        column.addLayout(form)
+        column.addSpacing(12)
+        column.addStretch(1)
+        column.addWidget(buttons)
+
+    def _choose_folder(self) -> None:
+        folder = QFileDialog.getExistingDirectory(
+            self, "Folder for recordings, snapshots and reports", self.output.text()
+        )
+        if folder:
+            self.output.setText(folder)

@@ -1,0 +1,153 @@
+"""The first page: where to begin, what the verdicts mean, and what the program cannot know."""
+
+from __future__ import annotations
+
+from html import escape
+
+from PySide6.QtCore import QEvent, QSize, Qt
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QFrame,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QScrollArea,
+    QTextBrowser,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.core.cards import ModelCard
+from app.core.records import Opinion, Verdict
+from app.ui.faces_panel import MEANINGS, VerdictChip
+from app.ui.look import described, muted
+
+LIMITS = (
+    "A verdict is a hint, never a proof. Look at the picture yourself, and ask where it comes from.",
+    "Faces made by generators it was not trained on, face swaps and filters are often missed.",
+    "Strong compression, blur, make-up or beauty filters can mislead it, both ways.",
+    "It judges faces only: not voices, not bodies, not the scene, not who somebody is.",
+)
+PRIVACY = "Everything is computed on this machine. No picture leaves it."
+
+
+class WelcomePage(QScrollArea):
+    """Shown while no source is open."""
+
+    def __init__(self, starts: list[QAction], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setAccessibleName("Welcome")
+        inside = QWidget()
+        inside.setMaximumWidth(820)
+        column = QVBoxLayout(inside)
+        column.setContentsMargins(32, 28, 32, 24)
+        column.setSpacing(12)
+        column.addWidget(_heading("Is this face AI-generated?", 1.9))
+        self._quiet = [QLabel("Choose what to look at, or drop a video or a picture into this window.", wordWrap=True)]
+        column.addWidget(self._quiet[0])
+        column.addLayout(self._buttons(starts))
+        column.addSpacing(10)
+        column.addWidget(_heading("What the verdicts mean", 1.25))
+        column.addLayout(self._meanings())
+        column.addSpacing(10)
+        column.addWidget(_heading("What Unmask cannot know", 1.25))
+        column.addWidget(
+            QLabel("<ul style='margin-left:-22px'>" + "".join(f"<li>{t}</li>" for t in LIMITS) + "</ul>", wordWrap=True)
+        )
+        self._quiet.append(QLabel(PRIVACY, wordWrap=True))
+        column.addWidget(self._quiet[1])
+        column.addStretch(1)
+        middle = QWidget()
+        row = QHBoxLayout(middle)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addStretch(1)
+        row.addWidget(inside, 20)
+        row.addStretch(1)
+        self.setWidget(middle)
+        self._dress()
+
+    def changeEvent(self, event: QEvent) -> None:
+        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "_quiet"):
+            self._dress()
+        super().changeEvent(event)
+
+    def _dress(self) -> None:
+        for label in self._quiet:
+            label.setStyleSheet(f"color: {muted(self.palette()).name()};")
+
+    def _buttons(self, starts: list[QAction]) -> QGridLayout:
+        grid = QGridLayout()
+        grid.setSpacing(10)
+        for place, action in enumerate(starts):
+            button = described(QToolButton(), action.text().replace("&", ""))
+            button.setDefaultAction(action)
+            button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
+            button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+            button.setIconSize(QSize(28, 28))
+            button.setMinimumSize(128, 76)
+            grid.addWidget(button, 0, place)
+        grid.setColumnStretch(len(starts), 1)
+        return grid
+
+    def _meanings(self) -> QGridLayout:
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(14)
+        grid.setVerticalSpacing(8)
+        for row, verdict in enumerate((Verdict.FAKE, Verdict.REAL, Verdict.UNCERTAIN)):
+            chip = VerdictChip()
+            chip.show_opinion(Opinion(verdict, None, ""))
+            grid.addWidget(chip, row, 0, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
+            grid.addWidget(QLabel(MEANINGS[verdict], wordWrap=True), row, 1)
+        grid.setColumnStretch(1, 1)
+        return grid
+
+
+class CardDialog(QDialog):
+    """Help: what is known of the model in use."""
+
+    def __init__(self, card: ModelCard, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("About the model")
+        self.resize(680, 620)
+        text = described(QTextBrowser(), "The model's card")
+        text.setHtml(card_html(card))
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        buttons.rejected.connect(self.reject)
+        layout = QVBoxLayout(self)
+        layout.addWidget(text)
+        layout.addWidget(buttons)
+
+
+def card_html(card: ModelCard) -> str:
+    """The card in plain words."""
+    needs = card.thresholds
+    rows = "".join(
+        f"<tr><td>{escape(name)}&nbsp;&nbsp;</td><td>"
+        + escape(", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in values.items() if value is not None))
+        + "</td></tr>"
+        for name, values in card.metrics.items()
+    )
+    return (
+        f"<h2>{escape(card.name)}</h2><p>{escape(card.summary)}.</p>"
+        f"<p><b>Meant for.</b> {escape(card.intended_use)}</p>"
+        f"<p><b>Limits.</b></p><ul>{''.join(f'<li>{escape(limit)}</li>' for limit in card.limits)}</ul>"
+        f"<p><b>When it says what.</b> {Verdict.FAKE.words} from {needs.fake * 100:.4g}&nbsp;%, "
+        f"{Verdict.REAL.words} up to {needs.real * 100:.4g}&nbsp;%, {escape(Verdict.UNCERTAIN.words)} between. "
+        f"A face needs {needs.min_size_px:.0f} px and {needs.min_scores} usable pictures.</p>"
+        f"<p><b>Terms.</b> {escape(card.terms)}</p>"
+        f"<p><b>Made</b> {escape(card.created)}.</p><p><b>Figures.</b></p><table>{rows}</table>"
+    )
+
+
+def _heading(text: str, factor: float) -> QLabel:
+    label = QLabel(text, wordWrap=True)
+    font = label.font()
+    font.setPointSizeF(font.pointSizeF() * factor)
+    font.setBold(True)
+    label.setFont(font)
+    return label
