@@ -30,6 +30,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UnmaskError as error:
         print(f"unmask: {error}", file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        print(
+            f'unmask: {error.name} is missing; install what training needs: pip install -e ".[train]"', file=sys.stderr
+        )
+        return 2
     except KeyboardInterrupt:
         print("unmask: interrupted; run the same command again to go on from the last checkpoint", file=sys.stderr)
         return 130

@@ -6,6 +6,7 @@ A fake 120 ms classifier on a 30 fps source, for ten seconds; with ``--real`` th
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -61,11 +62,13 @@ def measure(
         time.sleep(0.005)
     first_s = time.monotonic() - started
     samples = []
+    memory: list[tuple[float, float]] = []
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         time.sleep(0.25)
         if engine.state is LiveState.RUNNING:
             samples.append(engine.stats())
+            memory.append((time.monotonic() - started, _memory_mb()))
     engine.stop()
     gone = engine.join(5)
     samples = samples[4:] or samples
@@ -80,7 +83,20 @@ def measure(
         f"analysed {analysed:.1f} fps, {scores:.1f} face scores/s, dropped {samples[-1].dropped}; "
         f"result age {result_age * 1000:.0f} ms; threads gone: {gone}"
     )
+    if seconds >= 120:
+        early = statistics.median(mb for at, mb in memory if at <= 60)
+        late = statistics.median(mb for at, mb in memory if at >= seconds - 60)
+        print(f"  memory: {early:.0f} MB in the first minute, {late:.0f} MB in the last ({late / early:.3f})")
     return age
+
+
+def _memory_mb() -> float:
+    """Resident memory of this process, from Linux; 0 elsewhere."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def _all_pass(card: ModelCard) -> ModelCard:

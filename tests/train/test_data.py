@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from app.core.crops import crop_face
 from app.core.errors import UnmaskError
 from app.core.records import Box, Detection
+from train.__main__ import main
 from train.augment import jittered, rescaled, training_crop
 from train.config import FitConfig
 from train.datasets import (
@@ -145,3 +147,12 @@ def test_presets_are_valid_and_unknown_options_are_not(tmp_path: Path) -> None:
         FitConfig.from_preset("nothing", {})
     with pytest.raises(UnmaskError, match="--batch must be at least 2"):
         FitConfig(batch=1)
+
+
+def test_a_missing_library_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.metrics", None)
+    monkeypatch.delitem(sys.modules, "train.metrics", raising=False)
+    monkeypatch.delitem(sys.modules, "train.fit", raising=False)
+    assert main(["fit", "--data", "x", "--run", "y", "--imagenet", "none"]) == 2
+    error = capsys.readouterr().err
+    assert "pip install" in error and error.count("\n") == 1
