@@ -24,9 +24,13 @@ for need in "${needs[@]}"; do
     esac
 done
 python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
+able=no
+[ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null && able=yes
+# fetch_weights.sh and its tests need curl; nothing else does, so nobody is held up for it.
+[ "$able" = yes ] && ! command -v curl >/dev/null && packages+=(curl)
 [ ${#packages[@]} -eq 0 ] && exit 0
 
-if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+if [ "$able" = yes ]; then
     echo "installing system libraries: ${packages[*]}" >&2
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq
