@@ -24,10 +24,10 @@ def _open_window(
 
 
 def _has_display() -> bool:
-    """Whether a window can be shown; Qt itself would abort the process where it can't."""
-    if sys.platform != "linux":
-        return True
-    return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"))
+    """Whether somebody could see a window; Qt itself would abort the process where there is no display."""
+    if os.environ.get("QT_QPA_PLATFORM") in ("offscreen", "minimal"):
+        return False
+    return sys.platform != "linux" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app import DEMO
 from app.arguments import build_parser
 from app.core.errors import UnmaskError
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from app.pipeline.batch import Models, ScanOptions
 
 OK, FLAGGED, BAD_INPUT, PARTIAL = 0, 1, 2, 3
-DEMO = Path(__file__).parent / "assets" / "demo.mp4"
 
 
 def main(argv: Sequence[str] | None = None, *, open_window: Callable[..., int] | None = None) -> int:

@@ -158,9 +158,7 @@ def _evaluate(args: argparse.Namespace) -> int:
 
     args.run.mkdir(parents=True, exist_ok=True)
     card = read_card(args.name)
-    samples = [s for s in prepared_samples(args.data, args.run) if s.split == args.split]
-    if not samples:
-        raise UnmaskError(f"{args.data}: no pictures in the split {args.split}; check the folder")
+    samples = prepared_samples(args.data, args.run, splits=(args.split,))
     size, scale = card.preprocessing.size, card.preprocessing.crop_scale
     if args.form == "cpu":
         classifier = load_classifier(card, "cpu")

@@ -17,16 +17,19 @@ def _advance(steps: Iterator[int]) -> None:
 
 
 def prepared_samples(data: Path, run: Path, splits: Sequence[str] = SPLITS) -> list[Sample]:
-    """Samples of ``data`` with their boxes: from ``run/prepared.csv`` where it exists, else found and kept there.
+    """Samples of ``data`` with their boxes: from the table in ``run`` where it exists, else found and kept there.
 
     Only ``splits`` are looked at where they have to be found.
 
     Pictures that are unreadable or show no face are listed in ``run/left_out.txt`` and told.
     """
-    table = run / "prepared.csv"
+    # A table of some splits has a name of its own: it must never pass for the whole.
+    table = run / ("prepared.csv" if set(splits) == set(SPLITS) else f"prepared-{'-'.join(splits)}.csv")
     if table.is_file():
         return read_prepared(table, data)
     samples = [s for s in read_140k_layout(data) if s.split in splits]
+    if not samples:
+        raise UnmaskError(f"{data}: no pictures in the split {' or '.join(splits)}; check the folder")
     with MediaPipeDetector() as detector:
         steps = iter(track(range(len(samples)), description="finding faces"))
         found, left_out = locate_faces(samples, detector.detect, lambda: _advance(steps))

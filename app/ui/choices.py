@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 
 from PySide6.QtCore import QSettings, QStandardPaths
 
+from app import DEMO
 from app.core.records import Frame, ImageU8
 from app.models.artifact import DEFAULT_MODEL
 from app.vision.analyzer import AnalyzerOptions
 from app.vision.live_sources import opener
 from app.vision.sources import PICTURE_SUFFIXES, VIDEO_SUFFIXES, FrameSource, is_url, read_image
 
-DEMO = Path(__file__).resolve().parents[1] / "assets" / "demo.mp4"
 DEVICES = ("auto", "cpu", "gpu")
 RECENT = 8
 """Sources kept in the list of recent ones."""

@@ -10,8 +10,9 @@ from PySide6.QtCore import QPoint, QRect, QSize, Qt, Signal
 from PySide6.QtGui import QAction, QColor, QGuiApplication, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QFileDialog, QInputDialog, QLineEdit, QMenu, QRubberBand, QWidget
 
+from app import DEMO
 from app.ui.background import in_background
-from app.ui.choices import DEMO, Memory, SourceChoice, SourceKind, file_patterns
+from app.ui.choices import Memory, SourceChoice, SourceKind, file_patterns
 from app.ui.look import icon
 from app.vision.live_sources import CameraInfo, list_cameras
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from app.core.errors import UnmaskError
 from app.core.records import Frame, ImageU8
-from app.vision.sources import VIDEO_SUFFIXES, FileSource, FrameSource, UrlSource, is_url
+from app.vision.sources import VIDEO_SUFFIXES, FileSource, FrameSource, UrlSource, is_url, skip_by_reading
 
 _V4L = Path("/sys/class/video4linux")
 _GUESSED = 4
@@ -123,10 +123,7 @@ class CameraSource:
         return frame
 
     def skip(self, count: int) -> int:
-        skipped = 0
-        while skipped < count and self.read() is not None:
-            skipped += 1
-        return skipped
+        return skip_by_reading(self, count)
 
     def close(self) -> None:
         self._ahead = None
@@ -225,10 +222,7 @@ class ScreenSource:
         return frame
 
     def skip(self, count: int) -> int:
-        skipped = 0
-        while skipped < count and self.read() is not None:
-            skipped += 1
-        return skipped
+        return skip_by_reading(self, count)
 
     def close(self) -> None:
         grabber, self._grabber = self._grabber, None

@@ -52,6 +52,14 @@ class FrameSource(Protocol):
     def close(self) -> None: ...
 
 
+def skip_by_reading(source: FrameSource, count: int) -> int:
+    """``skip`` for sources that have no quicker way than to read: how many of ``count`` frames there were."""
+    skipped = 0
+    while skipped < count and source.read() is not None:
+        skipped += 1
+    return skipped
+
+
 class _CaptureSource:
     """What files and URLs share: OpenCV's FFmpeg reader and timestamps that never run backwards."""
 
@@ -82,10 +90,7 @@ class _CaptureSource:
         return frame
 
     def skip(self, count: int) -> int:
-        skipped = 0
-        while skipped < count and self.read() is not None:
-            skipped += 1
-        return skipped
+        return skip_by_reading(self, count)
 
     def close(self) -> None:
         self._ahead = None
