@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from app.core.cards import Calibration, Thresholds
 from app.core.records import Opinion, Quality, TrackResult, Verdict
+
+if TYPE_CHECKING:
+    from app.core.cards import Calibration, Thresholds
 
 LOGIT_LIMIT = 8.0
 """Calibrated logits are clipped to this: one wild frame must not outvote many calm ones. sigmoid(8) = 0.9997."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from app.core.cards import ModelCard, WeightsFile, sha256_of
 from app.core.errors import UnmaskError
 from app.models.runtimes import Classifier, OpenVINOClassifier, TensorFlowClassifier
+
+if TYPE_CHECKING:
+    from app.core.cards import ModelCard, WeightsFile
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
 DEFAULT_MODEL = "unmask-densenet121"
@@ -25,6 +27,9 @@ def read_card(name: str, folder: Path = WEIGHTS) -> ModelCard:
     Raises:
         UnmaskError: there is no such model, or its card is not valid.
     """
+    # pydantic takes a fifth of a second to import, and the window is there before any card is read.
+    from app.core.cards import ModelCard
+
     there = available(folder)
     if name not in there:
         raise UnmaskError(f"{folder / name}: no model here; the models found are: {', '.join(there) or 'none'}")
@@ -48,7 +53,7 @@ def load_classifier(card: ModelCard, device: str = "auto", folder: Path = WEIGHT
         if _tensorflow_finds_gpu():
             return TensorFlowClassifier(verified_path(card, "keras", folder), card.preprocessing.size)
         if device == "gpu":
-            raise UnmaskError("--device gpu: TensorFlow finds no GPU on this machine; use --device cpu or auto")
+            raise UnmaskError("gpu: TensorFlow finds no GPU on this machine; choose cpu or auto as the device")
     try:
         xml, weights = card.files["openvino_xml"], card.files["openvino_bin"]
     except KeyError:
@@ -72,6 +77,8 @@ def verified_path(
 
 def _verified(place: Path, file: WeightsFile) -> bytes:
     """The bytes of a weights file, if they are those the card names. What was hashed is what gets loaded."""
+    from app.core.cards import sha256_of
+
     path = place / file.name
     try:
         data = path.read_bytes()

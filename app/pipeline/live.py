@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from app.core.cards import ModelCard
@@ -19,6 +20,7 @@ from app.pipeline.live_state import (
     OVER,
     EventKind,
     IllegalMove,
+    Left,
     LiveEvent,
     LiveState,
     LiveStats,
@@ -44,7 +46,8 @@ class LiveEngine:
     Args:
         open_source: called on the capture thread, where the source is used and closed too; for a lost stream and for
             a seek it is called again.
-        load_models: called on the inference thread, where the models are used and closed too.
+        load_models: called on the inference thread, where the models are used and closed too. Raises :class:`Left`
+            where it finds, between two steps, that the engine was stopped.
         options: of the analysis; see :meth:`set_options`.
         live: a camera, screen or stream, of which the newest frame is shown and which is brought back when it is
             lost; else a file, paced by its own timestamps. Either way the analysis takes the newest shown frame.
@@ -148,7 +151,7 @@ class LiveEngine:
         self._capture.set_speed(speed)
 
     def set_options(self, options: AnalyzerOptions) -> None:
-        """Analyse the next frames by other options: threshold, smoothing, least size, how often faces are scored."""
+        """Judge by other options: threshold, smoothing, least size, how often faces are scored; paused, too."""
         self._analysis.options = options
 
     def stop(self) -> None:
@@ -218,15 +221,6 @@ class LiveEngine:
     def recording(self) -> bool:
         """Whether frames are being recorded."""
         return self._recording is not None
-
-    @property
-    def live(self) -> bool:
-        return self._live
-
-    @property
-    def source_name(self) -> str:
-        """Of the open source; "" before."""
-        return self._name
 
     @property
     def card(self) -> ModelCard | None:
@@ -316,7 +310,7 @@ class LiveEngine:
     def _infer(self) -> None:
         if self._state in OVER:
             return
-        with self._load_models() as models:
+        with suppress(Left), self._load_models() as models:
             with self._lock:
                 self._card, self._device = models.card, models.classifier.device
                 self._get_going()

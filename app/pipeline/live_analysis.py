@@ -153,6 +153,8 @@ class Analysis:
                 shown = self._to_analyse.get(TRACKS_EVERY_S)
                 if shown is not None:
                     self._analyze(analyzer, shown)
+                elif analyzer.options is not self.options:
+                    self._judge_again(analyzer)
                 self._copy_tracks(analyzer)
         except Closed:
             pass
@@ -176,6 +178,17 @@ class Analysis:
         self._results.put((shown, result))
         self._on_result(shown, result)
         self._flag(result)
+
+    def _judge_again(self, analyzer: FrameAnalyzer) -> None:
+        """Let new options show on a picture that stands still."""
+        analyzer.options = self.options
+        found = self._results.peek()
+        if found is not None:
+            shown, result = found
+            result = analyzer.judge_again(shown.frame, result)
+            self._uncopied = True
+            self._results.put((shown, result))
+            self._flag(result)
 
     def _flag(self, result: FrameResult) -> None:
         for face in result.faces:

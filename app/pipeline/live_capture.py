@@ -32,6 +32,23 @@ class Seekable(Protocol):
         ...
 
 
+@runtime_checkable
+class Interruptible(Protocol):
+    """A source that may have to wait for a device or a network, and that another thread can call back from there."""
+
+    def connect(self) -> None:
+        """Wait until pictures come; the first thing asked of it.
+
+        Raises:
+            UnmaskError: none will come.
+        """
+        ...
+
+    def interrupt(self) -> None:
+        """Let :meth:`connect` and ``read``, now and from now on, end soon. From any thread."""
+        ...
+
+
 class CaptureListener(Protocol):
     """What the capture thread tells, on its own thread."""
 
@@ -79,8 +96,9 @@ class Capture:
         self._anchor: tuple[float, float] | None = None
         self._generation = 0
         self._source: FrameSource | None = None
-        # Of a live stream: the position told, which runs on over losses.
         self._index = 0
+        """Of the frame to come; of a live stream it runs on over losses."""
+        # Of a live stream: the time told, which runs on over losses too.
         self._offset_s: float | None = None
         self._started: float | None = None
         self._last_s = -1.0
@@ -127,7 +145,10 @@ class Capture:
     def stop(self) -> None:
         with self._change:
             self._stopping = True
+            source = self._source
             self._change.notify_all()
+        if isinstance(source, Interruptible):
+            source.interrupt()
 
     # On the capture thread.
 
@@ -140,22 +161,34 @@ class Capture:
         if self._stopping:
             return
         try:
-            self._source = self._open_source()
-            if not self._stopping:
-                self._listener.opened(self._source)
+            source = self._open()
+            if source is not None:
+                self._listener.opened(source)
                 (self._watch if self._live else self._play)()
         finally:
             self._close()
+
+    def _open(self) -> FrameSource | None:
+        """Open the source; None when told to stop meanwhile."""
+        source = self._open_source()
+        with self._change:  # From here on whoever stops this interrupts the source, too.
+            self._source = source
+        try:
+            if isinstance(source, Interruptible) and not self._stopping:
+                source.connect()
+        except UnmaskError:
+            if not self._stopping:
+                raise
+        return None if self._stopping else source
 
     def _close(self) -> None:
         source, self._source = self._source, None
         if source is not None:
             source.close()
 
-    def _reopen(self) -> FrameSource:
+    def _reopen(self) -> FrameSource | None:
         self._close()
-        self._source = self._open_source()
-        return self._source
+        return self._open()
 
     # Files.
 
@@ -172,6 +205,7 @@ class Capture:
             else:
                 with self._change:
                     self._steps = max(0, self._steps - 1)
+                self._index = frame.index + 1
                 self._listener.show(frame, self._generation)
                 frame = None
 
@@ -208,10 +242,14 @@ class Capture:
         return left
 
     def _end(self) -> None:
+        source = self._source
+        assert source is not None
         with self._change:
             # A seek that came meanwhile is not undone.
-            if self._seek_to is not None:
+            if self._stopping or self._seek_to is not None:
                 return
+            if isinstance(source, Interruptible) and source.frame_count is not None and not self._is_complete():
+                raise UnmaskError(f"{source.name}: the connection broke off; check the network and try again")
             self._at_end = self._paused = True
             self._steps = 0
         self._listener.ended()
@@ -232,12 +270,15 @@ class Capture:
             source.seek(target)
             return source.read()
         source = self._reopen()
-        left = round(target * source.fps)
+        if source is None:
+            return None
+        self._index = left = round(target * source.fps)
         while left > 0 and not self._stopping and self._seek_to is None:
             done = source.skip(min(left, SKIPPED_AT_ONCE))
             if not done:
                 break
             left -= done
+        self._index -= left
         return source.read()
 
     # Cameras, screens and streams.
@@ -248,7 +289,7 @@ class Capture:
             assert self._source is not None
             frame = self._source.read()
             if frame is None:
-                if not (self._wait_at_end() if self._is_complete() else self._bring_back()):
+                if self._stopping or not (self._wait_at_end() if self._is_complete() else self._bring_back()):
                     return
                 continue
             frame = self._on_session_time(frame)
@@ -291,8 +332,7 @@ class Capture:
             self._seek_to, self._at_end = None, False
         self._generation += 1
         self._index, self._offset_s = 0, None
-        self._reopen()
-        return True
+        return self._reopen() is not None
 
     def _bring_back(self) -> bool:
         """Open a lost source again, with growing pauses; False when told to stop."""
@@ -305,12 +345,11 @@ class Capture:
             self._listener.tell(EventKind.SOURCE_LOST, f"{name} gives no pictures; trying again in {pause:g} s")
             if self._stopped_within(pause):
                 return False
-            try:
-                self._source = self._open_source()
-            except UnmaskError:
-                continue
             self._offset_s = None
-            return True
+            try:
+                return self._open() is not None
+            except UnmaskError:
+                self._close()
 
     def _stopped_within(self, seconds: float) -> bool:
         with self._change:

@@ -44,6 +44,10 @@ OVER = frozenset({LiveState.STOPPING, LiveState.STOPPED, LiveState.FAILED})
 """States that no control leads out of."""
 
 
+class Left(Exception):
+    """Raised by who loads the models, when nobody waits for them any more."""
+
+
 class IllegalMove(RuntimeError):
     """A move that :data:`MOVES` does not have: a fault of the caller."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -81,6 +82,8 @@ def write_picture(path: Path, image: ImageU8) -> None:
         partial.write_bytes(data.tobytes())
         partial.replace(path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise UnmaskError(
             f"{path}: cannot be written ({error.strerror}); free some space or name another --project"
         ) from None

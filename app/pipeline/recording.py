@@ -49,7 +49,8 @@ class Recording:
         self._count = 0
         self._time_s = self._safe_s = 0.0
         self._before: tuple[float, int] | None = None
-        self.thread = threading.Thread(target=self._run, name="unmask-sinks", daemon=True)
+        # No daemon: the program may not end before the video is complete, however long the disk takes.
+        self.thread = threading.Thread(target=self._run, name="unmask-sinks")
 
     @property
     def missed(self) -> int:
@@ -153,6 +154,7 @@ class Recording:
                 for number, name in enumerate(self._parts, 1):
                     (self._work / name).replace(self.folder / f"annotated-{number}.mp4")
                 if not failed:
+                    shutil.rmtree(self._work, ignore_errors=True)  # What was joined of them so far.
                     raise
         shutil.rmtree(self._work, ignore_errors=True)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from app.core.cards import ModelCard
 from app.core.records import ImageU8, Opinion, TrackResult
+
+if TYPE_CHECKING:
+    from app.core.cards import ModelCard
 
 SCHEMA = 1
 """Version of ``summary.json`` and ``faces.jsonl``."""

@@ -16,17 +16,20 @@ class Actions:
         self._window = window
         self._icons: dict[QAction, str] = {}
         self.play = self._make("&Play", "play", "Space", "Play or pause; a paused camera shows its last picture")
-        self.step = self._make("&One picture on", "step", ".", "Pause and go on by one picture")
-        self.back = self._make("5 s &back", None, "Left", "Five seconds back")
-        self.forth = self._make("5 s &on", None, "Right", "Five seconds on")
+        self.step = self._make("&One frame forward", "step", ".", "Pause, and go on by a single picture")
+        self.back = self._make("5 s &back", None, "Left", "Go five seconds back")
+        self.forth = self._make("5 s &forward", None, "Right", "Go five seconds forward")
         self.previous = self._make(
             "&Previous suspicious moment",
             "previous",
             "Ctrl+Left",
-            "To where a face was last called AI-GENERATED before this moment",
+            "Go back to where a face turned to AI-GENERATED",
         )
         self.next = self._make(
-            "&Next suspicious moment", "next", "Ctrl+Right", "To where a face is next called AI-GENERATED"
+            "&Next suspicious moment",
+            "next",
+            "Ctrl+Right",
+            "Go on to where a face next turned to AI-GENERATED, as far as was seen",
         )
         self.record = self._make(
             "&Record", "record", "R", "Record the video with its boxes and numbers, until pressed again", checkable=True
@@ -41,9 +44,19 @@ class Actions:
         self.heatmap = self._make(
             "&Heatmap", "heatmap", "H", "Show which parts of the selected face spoke for the verdict", checkable=True
         )
-        self.mirror = self._make("&Mirror", None, "M", "Left and right as in a mirror", checkable=True)
+        self.mirror = self._make(
+            "&Mirror",
+            None,
+            "M",
+            "Show left and right as in a mirror; what is kept stays as the camera sees it",
+            checkable=True,
+        )
         self.actual = self._make(
-            "&Actual size", None, "Ctrl+1", "One pixel of the video on one pixel of the screen", checkable=True
+            "&Actual size",
+            None,
+            "Ctrl+1",
+            "One pixel of the video on one pixel of the screen, to be moved by dragging; else it fits in",
+            checkable=True,
         )
         self.full = self._make(
             "&Full screen", "fullscreen", "F11", "Only the picture, on the whole screen; Esc leaves", checkable=True

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import threading
 from pathlib import Path
+from typing import NoReturn
 
 from PySide6.QtCore import QCoreApplication, QSettings, QTimer
 from PySide6.QtGui import QColor, QIcon, QPainter, QPixmap
@@ -37,15 +40,33 @@ def run(
     # One look everywhere, and one that follows the system into the dark.
     application.setStyle("Fusion")
     application.setWindowIcon(_app_icon())
-    window = MainWindow(QSettings())
+    store = QSettings()
+    window = MainWindow(store)
     window.override(model=model, device=device, threshold=threshold, output=output)
     window.show()
-    if source is not None:
-        choice = SourceChoice.of(source)
+    choice = SourceChoice.of(source) if source is not None else window.memory.to_reopen()
+    if choice is not None:
         QTimer.singleShot(0, window, lambda: window.open(choice))
     _quit_on_signals(window)
     code: int = application.exec()
+    store.sync()
+    if not window.has_ended:
+        _leave(code)
     return code
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process with a thread still in native code, such as a model that is being compiled.
+
+    Python's own end would pull that thread from under the native code, which aborts the process. Like there,
+    threads that are no daemons are waited for: they complete a recording.
+    """
+    for thread in threading.enumerate():
+        if not thread.daemon and thread is not threading.main_thread():
+            thread.join()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _quit_on_signals(window: MainWindow) -> None:

@@ -57,3 +57,9 @@ def in_background(
         parent: when it goes, the answer is dropped.
     """
     QThreadPool.globalInstance().start(_Task(work, _Reply(parent, on_done, on_error)))
+
+
+def finish(seconds: float) -> bool:
+    """Wait for what was begun, so that nothing is left half-written; whether it is done."""
+    done: bool = QThreadPool.globalInstance().waitForDone(round(seconds * 1000))
+    return done

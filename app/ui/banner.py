@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
+from typing import NamedTuple
 
 from PySide6.QtCore import QTimer
-from PySide6.QtGui import QColor
+from PySide6.QtGui import QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
 
-from app.ui.look import described, ink_on
+from app.ui.look import described
 
-Way = tuple[str, Callable[[], None]]
+
+class Way(NamedTuple):
+    """A button: its words, what it does, and what that means."""
+
+    name: str
+    take: Callable[[], None]
+    tip: str
+
+
 INFO_MS = 8000
 """Good news go by themselves."""
+EDGE = 8
+"""Pixels of colour at the left."""
 
 
 class Tone(StrEnum):
@@ -26,12 +37,12 @@ class Banner(QFrame):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setObjectName("banner")
+        self._tone = Tone.INFO
         self._label = described(QLabel(wordWrap=True), "Message")
         self._label.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         self._buttons: list[QPushButton] = []
         self._row = QHBoxLayout(self)
-        self._row.setContentsMargins(14, 8, 10, 8)
+        self._row.setContentsMargins(EDGE + 12, 9, 10, 9)
         self._row.addWidget(self._label, 1)
         self._timer = QTimer(self, singleShot=True, interval=INFO_MS)
         self._timer.timeout.connect(self.hide)
@@ -45,25 +56,27 @@ class Banner(QFrame):
         """Show ``text``; it stays until a way is taken or, where it is no trouble, for some seconds."""
         for button in self._buttons:
             button.deleteLater()
-        ground = QColor(tone.value)
-        ink = ink_on(ground).name()
-        self.setStyleSheet(
-            f"#banner {{ background: {ground.name()}; }} #banner QLabel {{ color: {ink}; }}"
-            f"#banner QPushButton {{ color: {ink}; background: transparent; border: 1px solid {ink};"
-            " border-radius: 4px; padding: 4px 10px; }"
-            "#banner QPushButton:hover, #banner QPushButton:focus { border-width: 2px; padding: 3px 9px; }"
-        )
+        self._tone = tone
+        self.update()
         self._label.setText(text)
-        self._buttons = [self._button(name, action) for name, action in [*ways, ("Close", self.hide)]]
+        self._buttons = [self._button(way) for way in [*ways, Way("Close", self.hide, "Hide this message")]]
         self.show()
         if tone is Tone.INFO:
             self._timer.start()
         else:
             self._timer.stop()
 
-    def _button(self, name: str, action: Callable[[], None]) -> QPushButton:
-        button: QPushButton = described(QPushButton(name), name)
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter, palette = QPainter(self), self.palette()
+        painter.fillRect(self.rect(), palette.base())
+        # The colour is at the edge, where no words have to be read on it.
+        painter.fillRect(0, 0, EDGE, self.height(), QColor(self._tone.value))
+        painter.fillRect(0, self.height() - 1, self.width(), 1, palette.mid())
+        painter.end()
+
+    def _button(self, way: Way) -> QPushButton:
+        button = described(QPushButton(way.name), way.name, way.tip)
         button.clicked.connect(self.hide)
-        button.clicked.connect(lambda: action())
+        button.clicked.connect(lambda: way.take())
         self._row.addWidget(button)
         return button

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QElapsedTimer, QObject, Qt, QTimer, Signal, SignalInstance, Slot
 
 from app.core.records import Frame, FrameResult
-from app.pipeline.live_state import EventKind, LiveEvent, LiveState
+from app.pipeline.live_state import EventKind, Left, LiveEvent, LiveState
+from app.ui.background import finish
 from app.ui.choices import Settings, SourceChoice
 
 if TYPE_CHECKING:
@@ -32,21 +34,26 @@ def make_engine(
     """The real engine; it loads models and opens the source on threads of its own."""
     from app.pipeline.live import LiveEngine
 
-    return LiveEngine(
+    engine = LiveEngine(
         choice.open,
-        lambda: load_models(settings),
+        lambda: load_models(settings, lambda: engine.state is LiveState.LOADING),
         settings.analyzer_for(choice),
         live=choice.is_live,
         on_state=on_state,
         on_event=on_event,
     )
+    return engine
 
 
-def load_models(settings: Settings) -> Models:
+def load_models(settings: Settings, wanted: Callable[[], bool] = lambda: True) -> Models:
     """Detector and classifier as the settings want them.
+
+    Args:
+        wanted: asked between steps that take a second or so each.
 
     Raises:
         UnmaskError: weights are missing or were altered, or there is no GPU though one was asked for.
+        Left: they are not wanted any more.
     """
     from app.models.artifact import load_classifier, read_card
     from app.pipeline.batch import Models
@@ -54,6 +61,9 @@ def load_models(settings: Settings) -> Models:
 
     card = read_card(settings.model)
     classifier = load_classifier(card, settings.device)
+    if not wanted():
+        classifier.close()
+        raise Left
     return Models(MediaPipeDetector(), classifier, card)
 
 
@@ -123,14 +133,17 @@ class Bridge(QObject):
             self.state_changed.emit(LiveState.IDLE)
 
     def shut_down(self) -> bool:
-        """Stop everything and wait for it, at most ``CLOSE_S``: the last call, with the window out of sight."""
+        """Stop everything and wait for it, at most ``CLOSE_S``: the last call, with the window out of sight.
+
+        Returns:
+            Whether everything has ended.
+        """
         self.close()
         self._timer.stop()
-        clock = QElapsedTimer()
-        clock.start()
-        joined = [engine.join(max(0.0, CLOSE_S - clock.elapsed() / 1000)) for engine in self._leaving]
+        end = time.monotonic() + CLOSE_S
+        joined = [engine.join(max(0.0, end - time.monotonic())) for engine in self._leaving]
         self._leaving.clear()
-        return all(joined)
+        return finish(max(0.0, end - time.monotonic())) and all(joined)
 
     def set_settings(self, settings: Settings) -> None:
         """Let the running engine go by other thresholds."""

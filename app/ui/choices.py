@@ -120,17 +120,20 @@ class Settings:
 
     Attributes:
         threshold: probability from which a face is AI-GENERATED; None takes the model's own.
-        score_interval_s: an unchanged face is scored again after this many seconds.
+        score_interval_s: an unchanged face is scored again after this many seconds; by default on every picture of a
+            source of up to 30 a second, as far as the machine keeps up.
         smoothing_s: how slowly what the picture shows follows the scores, seconds.
         min_size: faces with a shorter side below this are not judged, pixels; None takes the model's own.
         device: one of ``DEVICES``.
         output: folder of recordings, snapshots and reports.
         notify: tell through the desktop when a face turns to AI-GENERATED.
         mirror: show cameras like a mirror.
+        reopen: at the start, go on with the last source. Off unless asked for: a camera that goes on by itself, or a
+            film that begins to play, is a bad surprise.
     """
 
     threshold: float | None = None
-    score_interval_s: float = 0.04
+    score_interval_s: float = 0.03
     smoothing_s: float = 0.7
     min_size: int | None = None
     device: str = "auto"
@@ -138,6 +141,7 @@ class Settings:
     output: Path = Path("Unmask")
     notify: bool = False
     mirror: bool = True
+    reopen: bool = False
 
     def analyzer_for(self, choice: SourceChoice) -> AnalyzerOptions:
         """What the engine goes by; it may change while it runs."""
@@ -180,6 +184,7 @@ class Memory:
             output=Path(str(self.store.value("output", default.output))),
             notify=self.flag("notify", default.notify),
             mirror=self.flag("mirror", default.mirror),
+            reopen=self.flag("reopen", default.reopen),
         )
 
     def keep(self, settings: Settings) -> None:
@@ -193,6 +198,7 @@ class Memory:
             "output": str(settings.output),
             "notify": settings.notify,
             "mirror": settings.mirror,
+            "reopen": settings.reopen,
         }
         for key, value in values.items():
             self.store.setValue(key, value)
@@ -208,6 +214,10 @@ class Memory:
         if choice.may_be_remembered:
             others = [c.address for c in self.recent() if c.address != choice.address]
             self.store.setValue("recent", [choice.address, *others][:RECENT])
+
+    def to_reopen(self) -> SourceChoice | None:
+        """The source to go on with at the start; None where that is not wanted, or there was none."""
+        return next(iter(self.recent()), None) if self.settings().reopen else None
 
     def flag(self, key: str, default: bool) -> bool:
         return str(self.store.value(key, default)).lower() in ("true", "1")

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from PySide6.QtCore import QSize, Qt, Signal
-from PySide6.QtGui import QImage, QKeyEvent, QMouseEvent, QPainter, QPainterPath, QPixmap
-from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtCore import QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QImage, QKeyEvent, QMouseEvent, QPainter, QPainterPath, QPaintEvent, QPen, QPixmap
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from app.core.records import FaceResult, ImageU8, Opinion, TrackResult, Verdict
 from app.core.scoring import percent, video_opinion
-from app.ui.look import described, ink_on, muted, verdict_colour
+from app.ui.look import described, ink_on, line_of, muted, verdict_colour
+
+if TYPE_CHECKING:
+    from app.vision.analyzer import ScoredFace
 
 CARDS = 12
 """Cards shown: faces in the picture first, then the suspicious ones, then the latest."""
@@ -25,6 +29,7 @@ MEANINGS = {
     Verdict.FAKE: "The model sees marks that AI generators leave. It is a hint to look closer, not a proof.",
     Verdict.UNCERTAIN: "The picture does not allow a judgement, or what speaks for either side is too weak.",
 }
+PROBABILITY = "The percentage is the estimated probability that the face is AI-generated: a low one speaks for real."
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +51,42 @@ def thumbnail(image: ImageU8, face: FaceResult) -> Thumbnail:
     if side < 2:
         return Thumbnail(QImage(), 0.0)
     left, top = left + (right - left - side) // 2, top + (bottom - top - side) // 2
-    small = cv2.resize(image[top : top + side, left : left + side], (2 * THUMBNAIL, 2 * THUMBNAIL))
+    return Thumbnail(_small(image[top : top + side, left : left + side]), face.detection.confidence)
+
+
+def of_crop(crop: ImageU8) -> Thumbnail:
+    """The face as the model saw it, uint8 RGB: for want of a better picture."""
+    return Thumbnail(_small(np.asarray(cv2.cvtColor(crop, cv2.COLOR_RGB2BGR), np.uint8)), 0.0)
+
+
+def _small(image: ImageU8) -> QImage:
+    small = cv2.resize(image, (2 * THUMBNAIL, 2 * THUMBNAIL))
     pixels = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2BGRA), np.uint8)
     picture = QImage(pixels.data, 2 * THUMBNAIL, 2 * THUMBNAIL, 8 * THUMBNAIL, QImage.Format.Format_RGB32)
-    return Thumbnail(picture.copy(), face.detection.confidence)
+    return picture.copy()
 
 
 def wrapped(reason: str) -> str:
-    """A reason as a sentence of its own."""
-    return reason[:1].upper() + re.sub(r" %", "\N{NO-BREAK SPACE}%", reason[1:])
+    """A reason as a sentence of its own, whose numbers stay with the words before them."""
+    return reason[:1].upper() + re.sub(r" (?=[%\d])", "\N{NO-BREAK SPACE}", reason[1:])
+
+
+class Swatch(QWidget):
+    """A piece of the line that a face has in the timeline."""
+
+    def __init__(self, track: int, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._track = track
+        self.setFixedSize(THUMBNAIL, 10)
+        self.setToolTip("The line of this face in the timeline")
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        pen = line_of(self._track, self.palette())
+        pen.setWidth(3)
+        painter.setPen(pen)
+        painter.drawLine(4, 6, self.width() - 4, 6)
+        painter.end()
 
 
 class VerdictChip(QLabel):
@@ -72,7 +104,7 @@ class VerdictChip(QLabel):
         colour = verdict_colour(opinion.verdict)
         ending = "" if opinion.p_fake is None else f"  ·  AI {percent(opinion.p_fake)}"
         self.setText(opinion.verdict.words + ending)
-        self.setToolTip(MEANINGS[opinion.verdict])
+        self.setToolTip(MEANINGS[opinion.verdict] + ("" if opinion.p_fake is None else f"\n{PROBABILITY}"))
         self.setStyleSheet(
             f"background: {colour.name()}; color: {ink_on(colour).name()};"
             " border-radius: 4px; padding: 2px 8px; font-weight: bold;"
@@ -87,31 +119,37 @@ class FaceCard(QFrame):
     def __init__(self, track: int, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.track = track
-        self.setObjectName("card")
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setToolTip("Click to select this face in the picture")
-        self._picture = QLabel()
+        self._picture = described(QLabel(), f"Picture of face {track}")
         self._picture.setFixedSize(THUMBNAIL, THUMBNAIL)
-        self._name = QLabel(f"Face {track}")
+        self._name = QLabel(f"Face {track}", alignment=Qt.AlignmentFlag.AlignHCenter)
+        bold = self._name.font()
+        bold.setBold(True)
+        self._name.setFont(bold)
         self._chip = VerdictChip()
         self._reason = QLabel(wordWrap=True)
         self._seen = QLabel(wordWrap=True)
         self._clear = 0.0
-        self._look: tuple[bool, str] | None = None
-        top = QHBoxLayout()
-        top.addWidget(self._name)
-        top.addStretch(1)
-        top.addWidget(self._chip)
+        self._selected = False
+        self._quiet = ""
         texts = QVBoxLayout()
         texts.setSpacing(3)
-        texts.addLayout(top)
+        texts.addWidget(self._chip)
         texts.addWidget(self._reason)
         texts.addWidget(self._seen)
+        texts.addStretch(1)
+        looks = QVBoxLayout()
+        looks.setSpacing(0)
+        looks.addWidget(self._picture)
+        looks.addWidget(Swatch(track))
+        looks.addWidget(self._name)
+        looks.addStretch(1)
         row = QHBoxLayout(self)
         row.setContentsMargins(8, 8, 8, 8)
         row.setSpacing(10)
-        row.addWidget(self._picture, 0, Qt.AlignmentFlag.AlignTop)
+        row.addLayout(looks)
         row.addLayout(texts, 1)
 
     def show_face(self, track: TrackResult, picture: Thumbnail | None, now: Opinion | None, *, selected: bool) -> None:
@@ -135,17 +173,30 @@ class FaceCard(QFrame):
             self._clear = max(self._clear, picture.confidence)
             self._picture.setPixmap(rounded(picture.image))
         self.setAccessibleName(f"Face {track.id}: {track.opinion.verdict.words}. {track.opinion.reason}")
-        look = (selected, self.palette().window().color().name())
-        if look != self._look:
-            self._look = look
-            edge = self.palette().highlight().color().name() if selected else self.palette().mid().color().name()
-            self.setStyleSheet(
-                f"#card {{ background: palette(base); border: {2 if selected else 1}px solid {edge};"
-                f" border-radius: 6px; margin: {0 if selected else 1}px; }}"
-                "#card:focus { border-color: palette(highlight); }"
-            )
-            self._name.setStyleSheet("font-weight: bold;")
-            self._seen.setStyleSheet(f"color: {muted(self.palette()).name()};")
+        if selected != self._selected:
+            self._selected = selected
+            self.update()
+        self._dress()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        # Drawn here and not by a style sheet, which would hold on to the colours of the day when night falls.
+        palette, marked = self.palette(), self._selected or self.hasFocus()
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(QPen(palette.highlight() if marked else palette.mid(), 2 if self._selected else 1))
+        painter.setBrush(palette.base())
+        painter.drawRoundedRect(QRectF(self.rect()).adjusted(1, 1, -1, -1), 6, 6)
+        painter.end()
+
+    def _dress(self) -> None:
+        quiet = muted(self.palette()).name()
+        if quiet != self._quiet:
+            self._quiet = quiet
+            self._seen.setStyleSheet(f"color: {quiet};")
+
+    @property
+    def has_picture(self) -> bool:
+        return not self._picture.pixmap().isNull()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         self.chosen.emit(self.track)
@@ -158,12 +209,13 @@ class FaceCard(QFrame):
 
 
 class FacesPanel(QWidget):
-    """The overall verdict, a card per face, and the figures of the engine."""
+    """The overall verdict and a card per face."""
 
     face_chosen = Signal(int)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._caption = QLabel("All that was seen so far")
         self._overall = VerdictChip()
         font = self._overall.font()
         font.setPointSizeF(font.pointSizeF() * 1.25)
@@ -185,23 +237,35 @@ class FacesPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(10, 10, 4, 8)
         layout.setSpacing(8)
+        layout.addWidget(self._caption)
         layout.addWidget(self._overall)
         layout.addWidget(self._why)
         layout.addWidget(scroll, 1)
+        # Sideways nothing scrolls: the widest card has to fit beside the bar.
+        self._overall.show_opinion(Opinion(Verdict.FAKE, 1.0, ""))
+        chip = VerdictChip()
+        chip.show_opinion(Opinion(Verdict.FAKE, 1.0, ""))
+        around = THUMBNAIL + 60 + scroll.verticalScrollBar().sizeHint().width()
+        self.setMinimumWidth(max(self._overall.sizeHint().width() + 14, chip.sizeHint().width() + around))
         self.clear()
 
     def sizeHint(self) -> QSize:
-        return QSize(360, 480)
+        return QSize(370, 480)
 
     @property
     def overall(self) -> str:
         return self._overall.text()
 
     def clear(self) -> None:
-        self.show_tracks([], {}, {}, 0)
+        self.show_tracks([], {}, {}, 0, lambda track: None)
 
     def show_tracks(
-        self, tracks: Sequence[TrackResult], present: dict[int, Opinion], pictures: dict[int, Thumbnail], selected: int
+        self,
+        tracks: Sequence[TrackResult],
+        present: dict[int, Opinion],
+        pictures: dict[int, Thumbnail],
+        selected: int,
+        scored: Callable[[int], ScoredFace | None],
     ) -> None:
         """Bring verdict and cards up to date.
 
@@ -209,10 +273,12 @@ class FacesPanel(QWidget):
             present: what the picture says of the faces in it now, by id.
             pictures: newly made thumbnails; a card keeps the one it has.
             selected: id of the selected face, or 0.
+            scored: what the model saw last of a face; shown where a slow machine gave no thumbnail yet.
         """
         opinion = video_opinion(tracks)
         self._overall.show_opinion(opinion)
         self._overall.setAccessibleName(f"Overall verdict: {opinion.verdict.words}")
+        self._caption.setVisible(bool(tracks))
         self._overall.setVisible(bool(tracks))
         self._why.setText(wrapped(opinion.reason) if tracks else "No face has been seen yet.")
         order = sorted(tracks, key=lambda t: (t.id not in present, t.opinion.verdict is not Verdict.FAKE, -t.last_s))
@@ -227,7 +293,10 @@ class FacesPanel(QWidget):
             if self._list.indexOf(card) != place:
                 self._list.removeWidget(card)
                 self._list.insertWidget(place, card)
-            card.show_face(track, pictures.get(track.id), present.get(track.id), selected=track.id == selected)
+            picture = pictures.get(track.id)
+            if picture is None and not card.has_picture and (face := scored(track.id)):
+                picture = of_crop(face.crop)
+            card.show_face(track, picture, present.get(track.id), selected=track.id == selected)
         left = len(tracks) - len(shown)
         self._more.setText(f"{left} more faces were seen; the report has them all." if left else "")
         self._more.setVisible(left > 0)
@@ -236,33 +305,6 @@ class FacesPanel(QWidget):
         card = self._cards[track] = FaceCard(track)
         card.chosen.connect(self.face_chosen)
         return card
-
-
-class FiguresBar(QWidget):
-    """How well the engine keeps up, in a line of small figures."""
-
-    _NAMES = (
-        ("shown", "Pictures shown in a second"),
-        ("scored", "Pictures looked through for faces in a second, and faces scored in a second"),
-        ("age", "How old the picture on show is"),
-        ("dropped", "Pictures passed over so that what is shown is the newest"),
-        ("device", "What computes the scores"),
-    )
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._values: dict[str, QLabel] = {}
-        grid = QGridLayout(self)
-        grid.setContentsMargins(8, 0, 8, 0)
-        grid.setHorizontalSpacing(14)
-        for column, (name, tip) in enumerate(self._NAMES):
-            label = self._values[name] = described(QLabel(), tip, tip)
-            grid.addWidget(label, 0, column)
-        grid.setColumnStretch(len(self._NAMES), 1)
-
-    def show_figures(self, **texts: str) -> None:
-        for name, label in self._values.items():
-            label.setText(texts.get(name, ""))
 
 
 def rounded(picture: QImage) -> QPixmap:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QByteArray, QSettings, QSize, Qt
 from PySide6.QtWidgets import (
+    QAbstractButton,
     QDockWidget,
     QMainWindow,
     QMenu,
     QStackedWidget,
+    QTabBar,
     QToolBar,
     QToolButton,
     QVBoxLayout,
@@ -21,8 +23,9 @@ from app.ui.actions import Actions
 from app.ui.banner import Banner
 from app.ui.choices import Memory
 from app.ui.controls import Controls
-from app.ui.faces_panel import FacesPanel, FiguresBar
-from app.ui.look import described
+from app.ui.faces_panel import FacesPanel
+from app.ui.figures import FiguresBar
+from app.ui.look import described, follow
 from app.ui.session import EventLog
 from app.ui.sources_menu import CameraLister, SourcesMenu
 from app.ui.video_view import VideoView
@@ -51,10 +54,10 @@ class WindowLayout(QMainWindow):
         self.faces = FacesPanel()
         self.log = EventLog()
         self.figures = FiguresBar()
-        self.controls = Controls([self.does.play, self.does.step, self.does.previous, self.does.next])
+        self.controls = Controls([self.does.play, self.does.step], self.does.previous, self.does.next)
         self.timeline: Timeline | None = None
-        self._away: list[QDockWidget] = []
-        self._covered: list[QWidget] = []
+        self._has_source = self._full = False
+        self._away: list[QDockWidget] | None = None
         self._build_centre()
         self._build_docks()
         self._build_toolbar()
@@ -69,33 +72,42 @@ class WindowLayout(QMainWindow):
             self.docks[1].setWidget(self.timeline)
         return self.timeline
 
-    def show_docks(self, shown: bool) -> None:
-        """The docks say something only while there is a source."""
-        if shown:
-            for dock in self._away:
-                dock.show()
-            self._away = []
-        else:
-            away = [dock for dock in self.docks if not dock.isHidden()]
-            for dock in away:
-                dock.hide()
-            self._away = self._away or away
+    def show_parts(self, has_source: bool) -> None:
+        """What stands around the picture says something only while there is a source."""
+        self._has_source = has_source
+        self._arrange()
 
     def fill_screen(self, full: bool) -> None:
         """Only the picture, on the whole screen; or everything back in its place."""
+        self._full = full
+        self._arrange()
         if full:
-            parts = [self.menuBar(), self.tools, self.statusBar(), *self.docks]
-            self._covered = [part for part in parts if not part.isHidden()]
             self.showFullScreen()
+            self.view.hint("Esc leaves full screen")
         else:
             self.showNormal()
-        for part in self._covered:
-            part.setVisible(not full)
+
+    def _arrange(self) -> None:
+        for part in (self.menuBar(), self.tools, self.statusBar()):
+            part.setVisible(not self._full)
+        around = self._has_source and not self._full
+        self.controls.setVisible(around)
+        for toggle in self.dock_toggles:
+            toggle.setEnabled(around)
+        if around and self._away is not None:
+            for dock in self._away:
+                dock.show()
+            self._away = None
+        elif not around and self._away is None:
+            # Those that somebody closed stay closed.
+            self._away = [dock for dock in self.docks if not dock.isHidden()]
+            for dock in self._away:
+                dock.hide()
 
     def keep_layout(self) -> None:
         """Remember where everything is, for the next time."""
         if not self.isFullScreen():
-            self.show_docks(True)
+            self.show_parts(True)
             self.memory.store.setValue("geometry", self.saveGeometry())
             self.memory.store.setValue("layout", self.saveState())
 
@@ -135,6 +147,8 @@ class WindowLayout(QMainWindow):
         ]
         self.tabifyDockWidget(self.docks[1], self.docks[2])
         self.docks[1].raise_()
+        for tabs in self.findChildren(QTabBar):
+            described(tabs, "Timeline or events", "Show the timeline or the list of events")
         self.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
         self.resize(1280, 800)
         self.resizeDocks([self.docks[0]], [370], Qt.Orientation.Horizontal)
@@ -147,6 +161,9 @@ class WindowLayout(QMainWindow):
         dock.setFeatures(
             QDockWidget.DockWidgetFeature.DockWidgetMovable | QDockWidget.DockWidgetFeature.DockWidgetClosable
         )
+        if close := dock.findChild(QAbstractButton, "qt_dockwidget_closebutton"):
+            described(close, f"Close {name}", "Close this part of the window; the View menu brings it back")
+        dock.toggleViewAction().setToolTip(f"Show or hide this part of the window: {name}")
         self.addDockWidget(area, dock)
         return dock
 
@@ -158,6 +175,8 @@ class WindowLayout(QMainWindow):
         self.source_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.source_button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.source_button.setIcon(self.sources.open_file.icon())
+        # A toolbar that was hidden by chance, by the menu of the right button, would not be found again.
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)
         self.tools = QToolBar("Toolbar", movable=False)
         self.tools.setObjectName("tools")
         self.tools.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
@@ -167,6 +186,10 @@ class WindowLayout(QMainWindow):
         self.tools.addActions([does.record, does.snapshot, does.export])
         self.tools.addSeparator()
         self.tools.addActions([does.heatmap, does.full, does.settings])
+        for action in self.tools.actions():
+            button = self.tools.widgetForAction(action)
+            if isinstance(button, QToolButton) and button is not self.source_button:
+                follow(button, action)
         self.addToolBar(self.tools)
         self.statusBar().addPermanentWidget(self.figures, 1)
         self.statusBar().setSizeGripEnabled(False)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QIcon, QPainter, QPainterPath, QPalette, QPen, QPixmap
-from PySide6.QtWidgets import QWidget
+from PySide6.QtGui import QAction, QColor, QIcon, QPainter, QPainterPath, QPalette, QPen, QPixmap
+from PySide6.QtWidgets import QToolButton, QWidget
 
 from app.core.records import Verdict
 from app.vision.overlay import COLOURS
@@ -22,17 +22,28 @@ def described(widget: _Widget, name: str, tip: str = "") -> _Widget:
     return widget
 
 
+def follow(button: QToolButton, action: QAction) -> QToolButton:
+    """The button with the name of its action, whatever that turns to: Play, Pause."""
+
+    def rename() -> None:
+        button.setAccessibleName(action.text().replace("&", ""))
+
+    action.changed.connect(rename)
+    rename()
+    return button
+
+
 def verdict_colour(verdict: Verdict) -> QColor:
     blue, green, red = COLOURS[verdict]
     return QColor(red, green, blue)
 
 
 def ink_on(colour: QColor) -> QColor:
-    """Black or white, whichever is read more easily on ``colour`` (WCAG's relative luminance)."""
+    """White where bold words in it can be read on ``colour`` (a contrast of 3 to 1 by WCAG), else black."""
     parts = (colour.redF(), colour.greenF(), colour.blueF())
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return QColor(Qt.GlobalColor.black if luminance > 0.25 else Qt.GlobalColor.white)
+    return QColor(Qt.GlobalColor.white if 1.05 / (luminance + 0.05) >= 3 else Qt.GlobalColor.black)
 
 
 def muted(palette: QPalette) -> QColor:
@@ -40,6 +51,19 @@ def muted(palette: QPalette) -> QColor:
     text, ground = palette.color(QPalette.ColorRole.WindowText), palette.color(QPalette.ColorRole.Window)
     both = ((text.red(), ground.red()), (text.green(), ground.green()), (text.blue(), ground.blue()))
     return QColor(*(round(0.72 * a + 0.28 * b) for a, b in both))
+
+
+# Okabe and Ito's palette without the colours that mean a verdict.
+_LINE_COLOURS = ("#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+_LINE_STYLES = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine)
+
+
+def line_of(track: int, palette: QPalette) -> QPen:
+    """How a face's line is drawn, in the timeline and on its card: eight lines can be told apart."""
+    colour = QColor(_LINE_COLOURS[track % len(_LINE_COLOURS)])
+    if palette.color(QPalette.ColorRole.Base).lightness() > 128:
+        colour = colour.darker(125)
+    return QPen(colour, 2, _LINE_STYLES[track // len(_LINE_COLOURS) % len(_LINE_STYLES)])
 
 
 _Draw = Callable[[QPainter], None]

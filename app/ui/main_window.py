@@ -8,10 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QEvent, QSettings, Qt, QTimer
-from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QShowEvent
-from PySide6.QtWidgets import QSystemTrayIcon
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QPaintEvent
 
-from app.core.cards import ModelCard, Thresholds
 from app.core.records import Frame, FrameResult, Opinion, Verdict
 from app.models.artifact import read_card
 from app.models.gradcam import heatmap
@@ -23,6 +21,7 @@ from app.ui.choices import Settings, SourceChoice, SourceKind
 from app.ui.faces_panel import Thumbnail, thumbnail
 from app.ui.layout import WindowLayout
 from app.ui.lines import suspicious_moments
+from app.ui.notices import DesktopNotices
 from app.ui.session import Keeper
 from app.ui.settings_dialog import SettingsDialog
 from app.ui.sources_menu import CameraLister
@@ -31,6 +30,7 @@ from app.ui.welcome import CardDialog
 from app.vision.live_sources import list_cameras
 
 if TYPE_CHECKING:
+    from app.core.cards import ModelCard, Thresholds
     from app.ui.timeline import Timeline
 
 JUMP_S = 5.0
@@ -55,11 +55,14 @@ class MainWindow(WindowLayout):
         self.bridge = Bridge(make, self)
         self.keeper = Keeper(self.bridge, self.banner, self)
         self._card: ModelCard | None = None
-        self._tray: QSystemTrayIcon | None = None
+        self.notices = DesktopNotices(self)
+        self.has_ended = True
+        """Whether closing left no thread behind."""
+        self._other_source = Way("Choose another source", self.show_sources, "Open the list of sources")
+        self._to_settings = Way("Settings", self.ask_settings, "Open the settings")
         self._connect()
         self.restore_layout()
         self._show_state(LiveState.IDLE)
-        self._read_card()
 
     # What people ask for.
 
@@ -67,6 +70,7 @@ class MainWindow(WindowLayout):
         """Show a source; what was on show is stopped first."""
         self.banner.hide()
         self.memory.remember(choice)
+        self.sources.offer_last()
         self.view.show_frame(None, None)
         self._select(0)
         self.faces.clear()
@@ -76,6 +80,8 @@ class MainWindow(WindowLayout):
         self.does.mirror.setChecked(choice.kind is SourceKind.CAMERA and self.settings.mirror)
         self.controls.reset()
         self.bridge.open(choice, self.settings)
+        if choice.kind is SourceKind.SCREEN:
+            self.banner.tell("Move this window aside: what it covers on the screen is not watched.", tone=Tone.INFO)
 
     def close_source(self) -> None:
         self.bridge.close()
@@ -99,10 +105,9 @@ class MainWindow(WindowLayout):
             self._show_thresholds()
 
     def override(self, **changes: Any) -> None:
-        """Go by other settings this time, without keeping them; None changes nothing."""
+        """Go by other settings this time, without keeping them, from before it is shown; None changes nothing."""
         given = {key: value for key, value in changes.items() if value is not None}
         self.settings = replace(self.settings, **given)
-        self._read_card()
 
     def ask_settings(self) -> None:
         dialog = SettingsDialog(self.settings, self._card, self)
@@ -116,21 +121,22 @@ class MainWindow(WindowLayout):
         timeline = super().complete()
         if first:
             timeline.sought.connect(self.seek)
-            self._show_thresholds()
+            self._read_card()
         return timeline
 
     # What happens in the window.
 
-    def showEvent(self, event: QShowEvent) -> None:
-        super().showEvent(event)
-        QTimer.singleShot(0, self, self.complete)
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        if self.timeline is None:
+            # Not at once when it is shown: it would come into sight only after all that is loaded here.
+            QTimer.singleShot(0, self, self.complete)
 
     def closeEvent(self, event: QCloseEvent) -> None:
         self.keep_layout()
         self.hide()
-        self.bridge.shut_down()
-        if self._tray is not None:
-            self._tray.hide()
+        self.has_ended = self.bridge.shut_down()
+        self.notices.close()
         super().closeEvent(event)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
@@ -239,10 +245,7 @@ class MainWindow(WindowLayout):
         watching = state in _WATCHING
         does = self.does
         self.pages.setCurrentWidget(self.welcome if state is LiveState.IDLE else self.view)
-        self.controls.setVisible(state is not LiveState.IDLE)
-        self.show_docks(state is not LiveState.IDLE)
-        for toggle in self.dock_toggles:
-            toggle.setEnabled(state is not LiveState.IDLE)
+        self.show_parts(state is not LiveState.IDLE)
         self.controls.set_recorded(self._recorded)
         for action in (does.play, does.record, does.snapshot, does.export, does.heatmap):
             action.setEnabled(watching)
@@ -250,11 +253,14 @@ class MainWindow(WindowLayout):
             action.setEnabled(watching and self._recorded)
         does.close_source.setEnabled(state is not LiveState.IDLE)
         does.show_playing(state in (LiveState.LOADING, LiveState.RUNNING))
-        notes = {LiveState.LOADING: "Getting ready: opening the source and loading the model…"}
+        notes = {
+            LiveState.LOADING: "Getting ready: opening the source and loading the model…",
+            LiveState.FAILED: "Nothing is running. Try again, or choose another source.",
+        }
         self.view.say(notes.get(state, ""))
         self._show_recording()
         if not watching:
-            self.figures.show_figures()
+            self.figures.show_stats(None)
         if state is LiveState.IDLE:
             self.view.show_frame(None, None)
         if state is LiveState.FAILED:
@@ -264,10 +270,17 @@ class MainWindow(WindowLayout):
 
     def _tell_failure(self, text: str) -> None:
         self.log.add(0.0, text)
-        ways: list[Way] = [("Choose another source", self.show_sources)]
+        ways = [self._other_source, self._to_settings]
         if self.bridge.choice is not None:
-            ways.insert(0, ("Try again", partial(self.open, self.bridge.choice)))
-        self.banner.tell(text, [*ways, ("Settings", self.ask_settings)])
+            ways.insert(0, Way("Try again", partial(self.open, self.bridge.choice), "Open the same source once more"))
+        if self.settings.device == "gpu":
+            ways.insert(
+                0, Way("Compute on the processor", self._use_processor, "Slower, but it needs no graphics card")
+            )
+        self.banner.tell(text, ways)
+
+    def _use_processor(self) -> None:
+        self.apply_settings(replace(self.settings, device="cpu"))
 
     def show_sources(self) -> None:
         """Drop the picker down under its button."""
@@ -277,15 +290,16 @@ class MainWindow(WindowLayout):
         flagged = event.kind is EventKind.FACE_FLAGGED
         self.log.add(event.time_s, f"{Verdict.FAKE.words}: {event.text}" if flagged else event.text)
         if flagged:
-            self._notify(event.text)
+            if self.settings.notify:
+                self.notices.tell(f"Unmask: {Verdict.FAKE.words}", event.text)
         elif event.kind is EventKind.SOURCE_LOST:
-            self.banner.tell(event.text, [("Choose another source", self.show_sources)])
+            self.banner.tell(event.text, [self._other_source])
         elif event.kind is EventKind.SOURCE_BACK:
             self.banner.tell(event.text, tone=Tone.INFO)
         elif event.kind is EventKind.RECORDING_SAVED:
             self.keeper.recording_saved(event.text)
         elif event.kind is EventKind.RECORDING_FAILED:
-            self.banner.tell(f"The recording has ended: {event.text}", [("Settings", self.ask_settings)])
+            self.banner.tell(f"The recording has ended: {event.text}", [self._to_settings])
         self._show_recording()
 
     def _refresh(self) -> None:
@@ -295,17 +309,11 @@ class MainWindow(WindowLayout):
             return
         stats = engine.stats()
         present, pictures = self._faces_now()
-        self.faces.show_tracks(engine.tracks(), present, pictures, self.view.selected)
+        self.faces.show_tracks(engine.tracks(), present, pictures, self.view.selected, engine.latest_face)
         self.timeline.set_position(stats.position_s, stats.duration_s)
         self.timeline.show_lines(engine.timelines(), self.view.selected)
         self.controls.show_position(stats.position_s, stats.duration_s)
-        self.figures.show_figures(
-            shown=f"{stats.shown_fps:.0f} pictures/s",
-            scored=f"{stats.scored_fps:.0f} searched, {stats.score_rate:.0f} faces scored/s",
-            age=f"{stats.age_s * 1000:.0f} ms old",
-            dropped=f"{stats.dropped} passed over",
-            device=stats.device,
-        )
+        self.figures.show_stats(stats)
         self._show_heat()
         self._show_recording()
 
@@ -385,11 +393,3 @@ class MainWindow(WindowLayout):
             self.does.full.setChecked(False)
         elif self.bridge.choice is not None:
             self.pages.setCurrentWidget(self.view)
-
-    def _notify(self, text: str) -> None:
-        if not self.settings.notify or not QSystemTrayIcon.isSystemTrayAvailable():
-            return
-        if self._tray is None:
-            self._tray = QSystemTrayIcon(self.windowIcon(), self)
-        self._tray.show()
-        self._tray.showMessage(f"Unmask: {Verdict.FAKE.words}", text)

@@ -58,7 +58,7 @@ class Keeper(QObject):
 
     def recording_saved(self, text: str) -> None:
         """Tell that a recording is complete."""
-        ways: list[Way] = [("Show it", partial(open_path, self._folder))] if self._folder else []
+        ways = [_show(self._folder)] if self._folder else []
         self._banner.tell(f"Recording {text}", ways, Tone.INFO)
 
     def snapshot(self, output: Path) -> None:
@@ -85,7 +85,7 @@ class Keeper(QObject):
         self._tell_kept("Report kept as", path)
 
     def _tell_kept(self, words: str, path: Path) -> None:
-        self._banner.tell(f"{words} {path}", [("Show it", partial(open_path, path))], Tone.INFO)
+        self._banner.tell(f"{words} {path}", [_show(path)], Tone.INFO)
 
 
 class EventLog(QListWidget):
@@ -136,6 +136,10 @@ def write_session(path: Path, engine: Any, title: str) -> Path:
     _make_folder(path.parent)
     write_report(path, [report], title=title, created=datetime.now().astimezone())
     return path
+
+
+def _show(path: Path) -> Way:
+    return Way("Show it", partial(open_path, path), "Open it with the desktop's own program")
 
 
 def open_path(path: Path) -> None:

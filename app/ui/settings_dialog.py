@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtWidgets import (
     QCheckBox,
@@ -13,6 +14,7 @@ from PySide6.QtWidgets import (
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
+    QLabel,
     QLineEdit,
     QPushButton,
     QSpinBox,
@@ -20,9 +22,12 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.core.cards import ModelCard
 from app.models.artifact import available
 from app.ui.choices import DEVICES, Settings
+from app.ui.look import described, muted
+
+if TYPE_CHECKING:
+    from app.core.cards import ModelCard
 
 SMALLEST = 20
 """Pixels; the detector finds no smaller faces."""
@@ -40,22 +45,24 @@ class SettingsDialog(QDialog):
     def __init__(self, settings: Settings, card: ModelCard | None, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle("Settings")
-        self.setMinimumWidth(480)
+        self.setMinimumWidth(560)
         self._before = settings
         own = card.thresholds.fake if card else 0.9
-        self.use_own = QCheckBox(f"The model's own ({own * 100:.4g} %)" if card else "The model's own")
+        self.use_own = QCheckBox(
+            f"as the model's makers advise ({own * 100:.4g} %)" if card else "as its makers advise"
+        )
         self.threshold = QDoubleSpinBox(minimum=1, maximum=99.9, decimals=1, suffix=" %", singleStep=1)
         self.threshold.setValue(100 * (own if settings.threshold is None else settings.threshold))
         self.use_own.toggled.connect(self.threshold.setDisabled)
         self.use_own.setChecked(settings.threshold is None)
         self.interval = QDoubleSpinBox(minimum=0, maximum=5, decimals=2, suffix=" s", singleStep=0.05)
-        self.interval.setSpecialValueText("in every picture")
+        self.interval.setSpecialValueText("every picture")
         self.interval.setValue(settings.score_interval_s)
         self.smoothing = QDoubleSpinBox(minimum=0.1, maximum=5, decimals=1, suffix=" s", singleStep=0.1)
         self.smoothing.setValue(settings.smoothing_s)
         self.min_size = QSpinBox(minimum=SMALLEST - 1, maximum=1000, suffix=" px")
         self.min_size.setSpecialValueText(
-            f"the model's own ({card.thresholds.min_size_px:.0f} px)" if card else "the model's own"
+            f"as the model's makers advise ({card.thresholds.min_size_px:.0f} px)" if card else "as its makers advise"
         )
         self.min_size.setValue(settings.min_size or SMALLEST - 1)
         self.device = QComboBox()
@@ -72,6 +79,8 @@ class SettingsDialog(QDialog):
         self.mirror.setChecked(settings.mirror)
         self.notify = QCheckBox("Tell me through the desktop when a face turns to AI-GENERATED")
         self.notify.setChecked(settings.notify)
+        self.reopen = QCheckBox("Go on with the last source when Unmask starts")
+        self.reopen.setChecked(settings.reopen)
         self._lay_out()
 
     def chosen(self) -> Settings:
@@ -85,11 +94,13 @@ class SettingsDialog(QDialog):
             output=Path(self.output.text() or str(self._before.output)),
             notify=self.notify.isChecked(),
             mirror=self.mirror.isChecked(),
+            reopen=self.reopen.isChecked(),
         )
 
     def _lay_out(self) -> None:
         form = QFormLayout()
-        form.setVerticalSpacing(10)
+        form.setVerticalSpacing(4)
+        form.setHorizontalSpacing(14)
         threshold, folder = QHBoxLayout(), QHBoxLayout()
         threshold.setSpacing(12)
         threshold.addWidget(self.threshold)
@@ -103,44 +114,46 @@ class SettingsDialog(QDialog):
                 threshold,
                 "A face this probable to be generated is called so. Higher: fewer false alarms, more fakes missed.",
             ),
-            (
-                "Score a face every",
-                self.interval,
-                None,
-                "How often an unchanged face is scored again. Longer is lighter on the machine.",
-            ),
-            (
-                "Smoothed over",
-                self.smoothing,
-                None,
-                "How slowly the verdict in the picture follows the scores. Longer is calmer.",
-            ),
             ("Smallest face judged", self.min_size, None, "Of smaller faces it says CAN'T TELL: too little to see."),
+            ("Smoothed over", self.smoothing, None, "How slowly the verdict in the picture follows. Longer is calmer."),
+            ("Score a face every", self.interval, None, "Longer is lighter on the machine, and slower to notice."),
             ("Computed on", self.device, None, "Which part of the machine computes the scores."),
-            ("Model", self.model, None, "Which of the models in the weights folder judges the faces."),
+            ("Model", self.model, None, "What judges the faces; Help tells more of it."),
             ("Files go to", self.output, folder, "Folder of recordings, snapshots and reports."),
         ]
         for name, control, layout, tip in rows:
-            control.setToolTip(tip)
-            control.setAccessibleName(name)
+            described(control, name, tip)
             if layout is None:
                 form.addRow(name, control)
             else:
                 form.addRow(name, layout)
-        self.use_own.setToolTip("Go by the threshold that was chosen for this model with few false alarms")
-        self.browse.setToolTip("Choose the folder")
-        self.mirror.setToolTip("Left and right as in a mirror; recordings and snapshots stay as the camera sees it")
-        self.notify.setToolTip("A message of the desktop, for when this window is not in sight")
+            form.addRow("", self._hint(tip))
+        described(self.use_own, self.use_own.text(), "The threshold that was chosen with few false alarms in mind")
+        described(self.browse, "Choose the folder", "Choose the folder")
+        described(self.mirror, self.mirror.text(), "Recordings and snapshots stay as the camera sees it")
+        described(self.notify, self.notify.text(), "For when this window is not in sight")
         form.addRow("", self.mirror)
         form.addRow("", self.notify)
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
-        buttons.accepted.connect(self.accept)
-        buttons.rejected.connect(self.reject)
         column = QVBoxLayout(self)
+        column.setContentsMargins(18, 16, 18, 14)
         column.addLayout(form)
         column.addSpacing(12)
         column.addStretch(1)
-        column.addWidget(buttons)
+        column.addWidget(self._buttons())
+
+    def _hint(self, text: str) -> QLabel:
+        label = QLabel(text, wordWrap=True)
+        label.setStyleSheet(f"color: {muted(self.palette()).name()}; margin-bottom: 6px;")
+        return label
+
+    def _buttons(self) -> QDialogButtonBox:
+        kinds = QDialogButtonBox.StandardButton
+        buttons = QDialogButtonBox(kinds.Ok | kinds.Cancel)
+        described(buttons.button(kinds.Ok), "OK", "Take and keep these settings")
+        described(buttons.button(kinds.Cancel), "Cancel", "Leave the settings as they were")
+        buttons.accepted.connect(self.accept)
+        buttons.rejected.connect(self.reject)
+        return buttons
 
     def _choose_folder(self) -> None:
         folder = QFileDialog.getExistingDirectory(

@@ -6,14 +6,15 @@ import importlib.util
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from PySide6.QtCore import QPoint, QRect, QSize, Qt, Signal
-from PySide6.QtGui import QAction, QColor, QGuiApplication, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
-from PySide6.QtWidgets import QFileDialog, QInputDialog, QLineEdit, QMenu, QRubberBand, QWidget
+from PySide6.QtCore import QRect, Qt, Signal
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import QFileDialog, QInputDialog, QLineEdit, QMenu, QWidget
 
 from app import DEMO
 from app.ui.background import in_background
 from app.ui.choices import Memory, SourceChoice, SourceKind, file_patterns
 from app.ui.look import icon
+from app.ui.region_picker import RegionPicker
 from app.vision.live_sources import CameraInfo, list_cameras
 
 CameraLister = Callable[[], Sequence[CameraInfo]]
@@ -38,20 +39,29 @@ class SourcesMenu(QMenu):
         self.open_file.setShortcut("Ctrl+O")
         self.open_file.setToolTip("Choose a file; you can also drop one into the window")
         self.cameras = self.addMenu("&Camera")
-        self.cameras.setToolTip("Watch a camera of this machine")
+        self.cameras.menuAction().setToolTip("Watch a camera of this machine")
         self.cameras.aboutToShow.connect(self._look_for_cameras)
         self.screen_menu = self.addMenu("&Screen")
-        self.screen_menu.setToolTip("Watch a video call or anything else on the screen")
-        self.screen_menu.addAction("&Whole screen", lambda: self.chosen.emit(SourceChoice.of("screen")))
-        self.screen_menu.addAction("&Part of the screen…", self.ask_region)
+        self.screen_menu.setToolTipsVisible(True)
+        self.screen_menu.menuAction().setToolTip("Watch a video call or anything else on the screen")
+        whole = self.screen_menu.addAction("&Whole screen", lambda: self.chosen.emit(SourceChoice.of("screen")))
+        whole.setToolTip("Everything on the first screen, this window too where it is in the way")
+        part = self.screen_menu.addAction("&Part of the screen…", self.ask_region)
+        part.setToolTip("Draw a frame around what to watch, a video call for instance")
         self.screen_menu.menuAction().setVisible(can_watch_screen())
         self.stream = self.addAction("&Network stream…", self.ask_address)
         self.stream.setToolTip("Watch a network camera or a video by its address (rtsp, http)")
         self.demo = self.addAction("&Demo clip", lambda: self.chosen.emit(SourceChoice.of(str(DEMO))))
         self.demo.setToolTip("Thirteen seconds with one real and one generated face")
+        self.last = self.addAction("", self._reopen)
+        self.last.setShortcut("Ctrl+Shift+O")
+        self.last.setToolTip("Go on with what was looked at last (Ctrl+Shift+O)")
         self.recent = self.addMenu("&Recent")
-        self.recent.setToolTip("What was looked at last")
+        self.recent.setToolTipsVisible(True)
+        self.recent.menuAction().setToolTip("What was looked at last")
         self.recent.aboutToShow.connect(self._fill_recent)
+        self.aboutToShow.connect(self.offer_last)
+        self.offer_last()
         self.dress()
 
     def dress(self) -> None:
@@ -63,6 +73,7 @@ class SourcesMenu(QMenu):
             (self.screen_menu.menuAction(), "screen"),
             (self.stream, "stream"),
             (self.demo, "play"),
+            (self.last, "recent"),
             (self.recent.menuAction(), "recent"),
         ):
             action.setIcon(icon(name, palette))
@@ -70,8 +81,15 @@ class SourcesMenu(QMenu):
     def starts(self) -> list[QAction]:
         """The ways to begin, for the first page."""
         every = [self.open_file, self.cameras.menuAction(), self.screen_menu.menuAction(), self.stream, self.demo]
-        every += [self.recent.menuAction()] if self._memory.recent() else []
+        every.append(self.last)
         return [action for action in every if action.isVisible()]
+
+    def offer_last(self) -> None:
+        """Name the last source in the entry that opens it again."""
+        last = next(iter(self._memory.recent()), None)
+        self.last.setVisible(last is not None)
+        title = "" if last is None else self.fontMetrics().elidedText(last.title, Qt.TextElideMode.ElideMiddle, 140)
+        self.last.setText(f"&Again: {title.replace('&', '&&')}")
 
     def ask_file(self) -> None:
         videos, pictures = file_patterns()
@@ -97,6 +115,10 @@ class SourcesMenu(QMenu):
         self._region = RegionPicker()
         self._region.picked.connect(self._take_region)
         self._region.show_on_screen()
+
+    def _reopen(self) -> None:
+        if last := next(iter(self._memory.recent()), None):
+            self.chosen.emit(last)
 
     def _take_region(self, region: QRect) -> None:
         x, y, width, height = region.x(), region.y(), region.width(), region.height()
@@ -127,58 +149,3 @@ class SourcesMenu(QMenu):
             action.setToolTip(choice.address)
         if self.recent.isEmpty():
             self.recent.addAction("Nothing yet").setEnabled(False)
-
-
-class RegionPicker(QWidget):
-    """Darkens the screen and lets a region be drawn on it; Esc leaves without one."""
-
-    picked = Signal(QRect)
-    """In the screen's own pixels, as capturing counts them."""
-
-    SMALLEST = 64
-
-    def __init__(self) -> None:
-        super().__init__(None, Qt.WindowType.FramelessWindowHint | Qt.WindowType.WindowStaysOnTopHint)
-        self.setAttribute(Qt.WidgetAttribute.WA_TranslucentBackground)
-        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setCursor(Qt.CursorShape.CrossCursor)
-        self.setAccessibleName("Drag over the part of the screen to watch; Escape cancels")
-        self._start = QPoint()
-        self._band = QRubberBand(QRubberBand.Shape.Rectangle, self)
-
-    def show_on_screen(self) -> None:
-        self.setGeometry(QGuiApplication.primaryScreen().geometry())
-        self.showFullScreen()
-        self.activateWindow()
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        painter.fillRect(self.rect(), QColor(0, 0, 0, 110))
-        painter.setPen(Qt.GlobalColor.white)
-        painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, "Drag over the part to watch. Esc cancels.")
-        painter.end()
-
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        self._start = event.position().toPoint()
-        self._band.setGeometry(QRect(self._start, QSize()))
-        self._band.show()
-
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        self._band.setGeometry(self._area_to(event.position().toPoint()))
-
-    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        area = self._area_to(event.position().toPoint())
-        ratio = self.devicePixelRatioF()
-        self.close()
-        if min(area.width(), area.height()) * ratio >= self.SMALLEST:
-            x, y, width, height = (round(v * ratio) for v in (area.x(), area.y(), area.width(), area.height()))
-            # Encoders want even sides.
-            self.picked.emit(QRect(x, y, width - width % 2, height - height % 2))
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.key() == Qt.Key.Key_Escape:
-            self.close()
-
-    def _area_to(self, end: QPoint) -> QRect:
-        x, y = sorted((self._start.x(), end.x())), sorted((self._start.y(), end.y()))
-        return QRect(x[0], y[0], x[1] - x[0], y[1] - y[0])

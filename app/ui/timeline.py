@@ -6,23 +6,22 @@ from collections.abc import Sequence
 
 import pyqtgraph as pg  # type: ignore[import-untyped]
 from PySide6.QtCore import QEvent, QPointF, Qt, Signal
-from PySide6.QtGui import QColor, QMouseEvent, QPalette
+from PySide6.QtGui import QColor, QMouseEvent, QPalette, QPen
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from app.core.cards import Thresholds
 from app.core.records import Verdict
 from app.ui.faces_panel import clock
 from app.ui.lines import Timelines, drawn
-from app.ui.look import muted, verdict_colour
+from app.ui.look import described, line_of, muted, verdict_colour
 
 WINDOW_S = 60.0
 """What a live source's timeline shows."""
 LINES = 8
 """Lines drawn: the selected face and the latest others. More cannot be told apart."""
 
-# Okabe and Ito's palette without the colours that mean a verdict; line styles tell the rest.
-_COLOURS = ("#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-_STYLES = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine)
+_VERDICTS = (Verdict.REAL, Verdict.UNCERTAIN, Verdict.FAKE)
+"""From the bottom to the top."""
 
 
 class _TimeAxis(pg.AxisItem):  # type: ignore[misc]
@@ -64,25 +63,25 @@ class Timeline(QWidget):
         super().__init__(parent)
         self.setAccessibleName("Timeline")
         self.setAccessibleDescription("The probability of AI generation of every face over time")
-        self._plot = _Plot(axisItems={"bottom": _TimeAxis("bottom")})
+        self._plot = described(
+            _Plot(axisItems={"bottom": _TimeAxis("bottom")}),
+            "Timeline",
+            "How likely each face is AI-generated, over time. Click or drag to go there (video files)",
+        )
         self._plot.setMinimumHeight(90)
         self._plot.setMenuEnabled(False)
         self._plot.hideButtons()
         self._plot.setMouseEnabled(x=False, y=False)
-        self._plot.setYRange(-0.04, 1.16, padding=0)
+        self._plot.setYRange(-0.04, 1.08, padding=0)
         self._plot.getAxis("left").setTicks([[(0, "0 %"), (0.5, "50 %"), (1, "100 %")]])
-        self._plot.getAxis("left").setWidth(44)
-        self._plot.setToolTip(
-            "How likely each face is AI-generated, over time. Click or drag to go there (video files)"
-        )
+        self._plot.showAxis("right")
+        self._plot.getAxis("right").setStyle(tickLength=0)
         self._band = pg.LinearRegionItem(orientation="horizontal", movable=False)
         self._plot.addItem(self._band)
         self._upper = pg.InfiniteLine(angle=0)
         self._lower = pg.InfiniteLine(angle=0)
         self._now = pg.InfiniteLine(angle=90)
-        # REAL hangs below its line and AI-GENERATED stands on its own: the zones may be thinner than the words.
-        self._names = [pg.TextItem(anchor=(0, place)) for place in (0, 0.5, 1)]
-        for item in (self._upper, self._lower, self._now, *self._names):
+        for item in (self._upper, self._lower, self._now):
             self._plot.addItem(item)
         self._lines: dict[int, pg.PlotDataItem] = {}
         self._duration: float | None = None
@@ -108,12 +107,9 @@ class Timeline(QWidget):
         self._band.setRegion((low, high))
         self._lower.setValue(low)
         self._upper.setValue(high)
-        verdicts = (Verdict.REAL, Verdict.UNCERTAIN, Verdict.FAKE)
-        heights = (low, (low + high) / 2, high)
-        for item, verdict, height in zip(self._names, verdicts, heights, strict=True):
-            item.setText(verdict.words)
-            item.setVisible(thresholds is not None)
-            item.setPos(item.pos().x(), height)
+        zones = ((0.0, low), (low, high), (high, 1.0))
+        names = [(sum(zone) / 2, verdict.words) for zone, verdict in zip(zones, _VERDICTS, strict=True)]
+        self._plot.getAxis("right").setTicks([names if thresholds is not None else []])
 
     def set_position(self, time_s: float, duration_s: float | None) -> None:
         """Move the line of "now", and the window over a live source with it."""
@@ -123,8 +119,6 @@ class Timeline(QWidget):
             (0.0, max(duration_s, 0.1)) if duration_s else (max(0.0, time_s - WINDOW_S), max(time_s, WINDOW_S))
         )
         self._plot.setXRange(first, last, padding=0.01)
-        for item in self._names:
-            item.setPos(first, item.pos().y())
 
     def show_lines(self, lines: Timelines, selected: int) -> None:
         """Draw the newest faces' lines, the selected one thick and on top."""
@@ -136,7 +130,8 @@ class Timeline(QWidget):
             if line is None:
                 line = self._lines[track] = pg.PlotDataItem(connect="finite", antialias=True)
                 self._plot.addItem(line)
-            line.setPen(self._pen(track, selected))
+            look = line_of(track, self.palette())
+            line.setPen(self._pen(look.color(), 3.5 if track == selected else look.widthF(), look.style()))
             line.setZValue(10 if track == selected else 5)
             line.setData(*drawn(lines[track]))
 
@@ -153,13 +148,18 @@ class Timeline(QWidget):
         return viewport
 
     def changeEvent(self, event: QEvent) -> None:
-        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "_plot"):
+        if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.FontChange) and hasattr(self, "_plot"):
             self._dress()
         super().changeEvent(event)
 
-    def _pen(self, track: int, selected: int) -> object:
-        style = _STYLES[track // len(_COLOURS) % len(_STYLES)]
-        return pg.mkPen(_COLOURS[track % len(_COLOURS)], width=3.5 if track == selected else 2, style=style)
+    def event(self, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.DevicePixelRatioChange:
+            self._dress()
+        return bool(super().event(event))
+
+    def _pen(self, colour: QColor, width: float, style: Qt.PenStyle = Qt.PenStyle.SolidLine) -> QPen:
+        # The plot counts the widths of its lines in the screen's own pixels.
+        return pg.mkPen(colour, width=width * self.devicePixelRatioF(), style=style)  # type: ignore[no-any-return]
 
     def _seek(self, time_s: float) -> None:
         if self._seekable and self._duration:
@@ -170,17 +170,21 @@ class Timeline(QWidget):
         palette = self.palette()
         text, quiet = palette.color(QPalette.ColorRole.WindowText), muted(palette)
         self._plot.setBackground(palette.color(QPalette.ColorRole.Base))
-        for name in ("left", "bottom"):
+        for name in ("left", "bottom", "right"):
             axis = self._plot.getAxis(name)
-            axis.setPen(pg.mkPen(quiet))
-            axis.setTextPen(pg.mkPen(text))
+            axis.setPen(self._pen(quiet, 1) if name != "right" else pg.mkPen(None))
+            axis.setTickPen(axis.pen())
+            axis.setTextPen(pg.mkPen(text if name != "right" else quiet))
+            axis.setTickFont(self.font())
+        # As wide as the longest words in the font in use: the plot leaves out what does not fit.
+        metrics = self.fontMetrics()
+        self._plot.getAxis("left").setWidth(metrics.horizontalAdvance("100 %") + 14)
+        self._plot.getAxis("right").setWidth(max(metrics.horizontalAdvance(v.words) for v in _VERDICTS) + 12)
         shade = QColor(verdict_colour(Verdict.UNCERTAIN))
         shade.setAlpha(46)
         self._band.setBrush(shade)
         for edge in self._band.lines:
             edge.setPen(pg.mkPen(None))
         for line, verdict in ((self._upper, Verdict.FAKE), (self._lower, Verdict.REAL)):
-            line.setPen(pg.mkPen(verdict_colour(verdict), width=1.5))
-        self._now.setPen(pg.mkPen(text, width=1.5))
-        for item in self._names:
-            item.setColor(quiet)
+            line.setPen(self._pen(verdict_colour(verdict), 1.5))
+        self._now.setPen(self._pen(text, 1.5))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QColor, QFont, QImage, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
@@ -18,6 +18,7 @@ from app.ui.look import ink_on, verdict_colour
 
 FRESH_S, GONE_S = 0.15, 0.5
 """A result is drawn in full up to the first age and not at all from the second on."""
+HINT_MS = 3000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,9 @@ class VideoView(QWidget):
         self._result: FrameResult | None = None
         self._scaled: QImage | None = None
         self._pixels: npt.NDArray[np.uint8] | None = None
-        self._note = ""
+        self._note = self._hint = ""
+        self._hinted = QTimer(self, singleShot=True, interval=HINT_MS)
+        self._hinted.timeout.connect(self._forget_hint)
         self._fit = True
         self._offset = self._grabbed = QPointF()
         self._mirror = False
@@ -77,6 +80,16 @@ class VideoView(QWidget):
     def say(self, note: str) -> None:
         """A note over the picture ("Loading the model"); empty for none."""
         self._note = note
+        self.update()
+
+    def hint(self, text: str) -> None:
+        """A note that goes by itself, where no other stands."""
+        self._hint = text
+        self._hinted.start()
+        self.update()
+
+    def _forget_hint(self) -> None:
+        self._hint = ""
         self.update()
 
     def set_fit(self, fit: bool) -> None:
@@ -138,8 +151,8 @@ class VideoView(QWidget):
             area = self.area()
             painter.drawImage(area.topLeft(), self._picture(area))
             self._draw_faces(painter)
-        if self._note:
-            self._draw_note(painter, self._note, self.height() / 2 if self._frame is None else 28.0)
+        if note := self._note or self._hint:
+            self._draw_note(painter, note, self.height() / 2 if self._frame is None else 28.0)
         painter.end()
 
     def _faces(self) -> tuple[FaceResult, ...]:
@@ -172,9 +185,10 @@ class VideoView(QWidget):
         if faces:
             assert self._frame is not None and self._result is not None
             painter.setOpacity(strength(self._frame.time_s - self._result.time_s))
-        for face in reversed(faces):
+        for face in faces:
             if self._heat is not None and self._heat.track == face.track:
                 self._draw_heat(painter, face, self._heat)
+        for face in reversed(faces):
             self._draw_face(painter, face)
         painter.setOpacity(1.0)
         if self._heat is not None and any(face.track == self._heat.track for face in faces):
@@ -223,7 +237,9 @@ class VideoView(QWidget):
         rows, columns = pixels.shape[:2]
         image = QImage(pixels.data, columns, rows, columns * 4, QImage.Format.Format_ARGB32)
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+        painter.setClipRect(self.area())
         painter.drawImage(self.place(Box(left, top, left + side, top + side)), image)
+        painter.setClipping(False)
 
     def _draw_note(self, painter: QPainter, text: str, middle: float) -> None:
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QSize, Qt
 from PySide6.QtGui import QAction
@@ -20,14 +22,17 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.core.cards import ModelCard
 from app.core.records import Opinion, Verdict
-from app.ui.faces_panel import MEANINGS, VerdictChip
-from app.ui.look import described, muted
+from app.ui.faces_panel import MEANINGS, PROBABILITY, VerdictChip
+from app.ui.look import described, follow, muted
+
+if TYPE_CHECKING:
+    from app.core.cards import ModelCard
 
 LIMITS = (
     "A verdict is a hint, never a proof. Look at the picture yourself, and ask where it comes from.",
-    "Faces made by generators it was not trained on, face swaps and filters are often missed.",
+    "REAL never means that a video is authentic: face swaps, re-synced lips and faces by generators that it was not"
+    " trained on are often missed.",
     "Strong compression, blur, make-up or beauty filters can mislead it, both ways.",
     "It judges faces only: not voices, not bodies, not the scene, not who somebody is.",
 )
@@ -54,12 +59,19 @@ class WelcomePage(QScrollArea):
         column.addSpacing(10)
         column.addWidget(_heading("What the verdicts mean", 1.25))
         column.addLayout(self._meanings())
+        column.addWidget(QLabel(PROBABILITY, wordWrap=True))
         column.addSpacing(10)
         column.addWidget(_heading("What Unmask cannot know", 1.25))
         column.addWidget(
-            QLabel("<ul style='margin-left:-22px'>" + "".join(f"<li>{t}</li>" for t in LIMITS) + "</ul>", wordWrap=True)
+            QLabel(
+                "<ul style='margin-left:-22px'>"
+                + "".join(f"<li style='margin-bottom:5px'>{limit}</li>" for limit in LIMITS)
+                + "</ul>",
+                wordWrap=True,
+            )
         )
-        self._quiet.append(QLabel(PRIVACY, wordWrap=True))
+        column.addWidget(QLabel(PRIVACY, wordWrap=True))
+        self._quiet.append(QLabel("This page comes back with F1.", wordWrap=True))
         column.addWidget(self._quiet[1])
         column.addStretch(1)
         middle = QWidget()
@@ -84,7 +96,7 @@ class WelcomePage(QScrollArea):
         grid = QGridLayout()
         grid.setSpacing(10)
         for place, action in enumerate(starts):
-            button = described(QToolButton(), action.text().replace("&", ""))
+            button = follow(QToolButton(), action)
             button.setDefaultAction(action)
             button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
             button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
@@ -114,34 +126,60 @@ class CardDialog(QDialog):
         super().__init__(parent)
         self.setWindowTitle("About the model")
         self.resize(680, 620)
-        text = described(QTextBrowser(), "The model's card")
+        text = described(QTextBrowser(), "The model's card", "What is known of the model")
         text.setHtml(card_html(card))
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        described(buttons.button(QDialogButtonBox.StandardButton.Close), "Close", "Close this page")
         buttons.rejected.connect(self.reject)
         layout = QVBoxLayout(self)
         layout.addWidget(text)
         layout.addWidget(buttons)
 
 
+_FIGURES = {
+    "pictures": "pictures",
+    "false_alarms": "of photographs flagged",
+    "fakes_flagged": "of generated faces flagged",
+    "fakes_as_real": "of generated faces called REAL",
+    "called_fake": "called AI-GENERATED",
+    "called_real": "called REAL",
+    "accuracy": "right at even odds",
+    "auc": "AUC",
+}
+"""The figures of a card that people understand, in this order; ``card.json`` and the report have all."""
+
+
 def card_html(card: ModelCard) -> str:
     """The card in plain words."""
     needs = card.thresholds
+    figures = {name: _in_words(values) for name, values in card.metrics.items()}
     rows = "".join(
-        f"<tr><td>{escape(name)}&nbsp;&nbsp;</td><td>"
-        + escape(", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in values.items() if value is not None))
-        + "</td></tr>"
-        for name, values in card.metrics.items()
+        f"<tr><td>{escape(name)}&nbsp;&nbsp;&nbsp;</td><td>{escape(words)}</td></tr>"
+        for name, words in figures.items()
+        if words
     )
     return (
-        f"<h2>{escape(card.name)}</h2><p>{escape(card.summary)}.</p>"
+        f"<h2>{escape(card.name)}</h2><p>{escape(card.summary.rstrip('.'))}.</p>"
         f"<p><b>Meant for.</b> {escape(card.intended_use)}</p>"
         f"<p><b>Limits.</b></p><ul>{''.join(f'<li>{escape(limit)}</li>' for limit in card.limits)}</ul>"
         f"<p><b>When it says what.</b> {Verdict.FAKE.words} from {needs.fake * 100:.4g}&nbsp;%, "
         f"{Verdict.REAL.words} up to {needs.real * 100:.4g}&nbsp;%, {escape(Verdict.UNCERTAIN.words)} between. "
         f"A face needs {needs.min_size_px:.0f} px and {needs.min_scores} usable pictures.</p>"
         f"<p><b>Terms.</b> {escape(card.terms)}</p>"
-        f"<p><b>Made</b> {escape(card.created)}.</p><p><b>Figures.</b></p><table>{rows}</table>"
+        f"<p><b>Made</b> {escape(card.created)}.</p>"
+        f"<p><b>How well it did on pictures that it was not trained on.</b></p><table>{rows}</table>"
     )
+
+
+def _in_words(values: Mapping[str, float | None]) -> str:
+    """Figures as a list of words; "" where none is of a kind that people understand."""
+    words = []
+    for key, name in _FIGURES.items():
+        value = values.get(key)
+        if value is not None:
+            number = f"{value:g}" if key in ("pictures", "auc") else f"{value * 100:.3g}\N{NO-BREAK SPACE}%"
+            words.append(f"{number} {name}" if key != "auc" else f"{name} {number}")
+    return ", ".join(words)
 
 
 def _heading(text: str, factor: float) -> QLabel:

@@ -6,13 +6,12 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from app.core.cards import ModelCard, Thresholds
 from app.core.crops import crop_face, measure_quality
 from app.core.records import (
     Detection,
@@ -30,6 +29,9 @@ from app.models.runtimes import Classifier
 from app.vision.detector import FaceDetector
 from app.vision.smoothing import Evidence
 from app.vision.tracker import Tracker
+
+if TYPE_CHECKING:
+    from app.core.cards import ModelCard, Thresholds
 
 CUT_DIFFERENCE = 30.0
 """Mean change of a 32x18 thumbnail, in grey levels, from which two frames count as different scenes."""
@@ -135,7 +137,7 @@ class FrameAnalyzer:
             track.last_s = frame.time_s
             track.faces += 1
             track.largest_px = max(track.largest_px, detection.box.size)
-        scores = self._score(frame, ids, detections)
+        scores = self._score(frame, *self._due(frame, ids, detections))
         faces = tuple(
             FaceResult(
                 id_, detection, *scores.get(id_, (None, None)), self._opinion_now(self._tracks[id_], frame.time_s)
@@ -143,6 +145,24 @@ class FrameAnalyzer:
             for id_, detection in zip(ids, detections, strict=True)
         )
         return FrameResult(frame.index, frame.time_s, faces, cut)
+
+    def judge_again(self, frame: Frame, result: FrameResult) -> FrameResult:
+        """``result``, the last one, of ``frame``, as it would be by the options as they are now.
+
+        One picture seen twice is no more evidence: only faces that were refused, and are no longer, are scored.
+        """
+        refusals = [why_not_judged(self._crop(frame, f.detection)[1], self._thresholds) for f in result.faces]
+        judged = zip(result.faces, refusals, strict=True)
+        due = [(f.track, f.detection) for f, no in judged if no is None and self._tracks[f.track].refusal is not None]
+        scores = self._score(frame, due, None)
+        faces = []
+        for face, refusal in zip(result.faces, refusals, strict=True):
+            quality, logit = scores.get(face.track, (face.quality, face.logit))
+            opinion = Opinion(Verdict.UNCERTAIN, None, refusal or "")
+            if refusal is None:
+                opinion = self._opinion_now(self._tracks[face.track], frame.time_s)
+            faces.append(replace(face, quality=quality, logit=logit, opinion=opinion))
+        return replace(result, faces=tuple(faces))
 
     @property
     def options(self) -> AnalyzerOptions:
@@ -179,24 +199,33 @@ class FrameAnalyzer:
             for id_, t in sorted(self._tracks.items())
         ]
 
-    def _score(
+    def _due(
         self, frame: Frame, ids: Sequence[int], detections: Sequence[Detection]
-    ) -> dict[int, tuple[Quality | None, float | None]]:
-        """Crop and score what is due: track id -> quality and, where the gates let it pass, calibrated logit."""
-        size, scale = self._card.preprocessing.size, self._card.preprocessing.crop_scale
-        results: dict[int, tuple[Quality | None, float | None]] = {}
-        passed: list[tuple[int, Quality, ImageU8]] = []
+    ) -> tuple[list[tuple[int, Detection]], int | None]:
+        """The faces to be scored on this frame, in turn, and how many of them at most."""
         most = self._options.max_scores_per_frame
         due = [p for p in zip(ids, detections, strict=True) if self._is_due(self._tracks[p[0]], p[1], frame.time_s)]
         if most is not None:
             due.sort(key=lambda p: self._turn(p[0]))
+        return due, most
+
+    def _crop(self, frame: Frame, detection: Detection) -> tuple[ImageU8, Quality]:
+        size, scale = self._card.preprocessing.size, self._card.preprocessing.crop_scale
+        crop = crop_face(frame.image, detection.box, size, scale)
+        return crop, _rounded(measure_quality(crop, detection))
+
+    def _score(
+        self, frame: Frame, due: Sequence[tuple[int, Detection]], most: int | None
+    ) -> dict[int, tuple[Quality | None, float | None]]:
+        """Crop and score, ``most`` at most: track id -> quality and, where the gates let it pass, calibrated logit."""
+        results: dict[int, tuple[Quality | None, float | None]] = {}
+        passed: list[tuple[int, Quality, ImageU8]] = []
         for id_, detection in due:
             track = self._tracks[id_]
             if most is not None and len(passed) >= most:
                 break
             track.scored_s, track.scored_box = frame.time_s, detection.box.xyxy
-            crop = crop_face(frame.image, detection.box, size, scale)
-            quality = _rounded(measure_quality(crop, detection))
+            crop, quality = self._crop(frame, detection)
             track.refusal = why_not_judged(quality, self._thresholds)
             if track.refusal is None:
                 passed.append((id_, quality, crop))

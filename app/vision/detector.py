@@ -134,19 +134,21 @@ def _verified_bytes(path: Path) -> bytes:
 
 
 def _import_mediapipe() -> tuple[Any, Any, Any]:
-    """Import MediaPipe without the TensorFlow that it would pull in where that is installed.
+    """Import MediaPipe without TensorFlow and matplotlib, which serve nothing here.
 
-    That import costs 8.5 s and 700 MB and serves nothing here; mediapipe guards it with a try block.
+    TensorFlow costs 8.5 s and 700 MB where it is installed; mediapipe guards its import with a try block. matplotlib
+    costs a second; one function that plots landmarks uses it, so an empty module does.
     """
-    hidden = "tensorflow" not in sys.modules
-    if hidden:
-        sys.modules["tensorflow"] = None  # type: ignore[assignment]
+    plotting = ModuleType("matplotlib.pyplot")
+    stand_ins = {"tensorflow": None, "matplotlib": ModuleType("matplotlib"), "matplotlib.pyplot": plotting}
+    hidden = {name: module for name, module in stand_ins.items() if name not in sys.modules}
+    sys.modules.update(hidden)  # type: ignore[arg-type]
     try:
         import mediapipe
         from mediapipe.tasks.python import BaseOptions, vision
     finally:
-        if hidden:
-            del sys.modules["tensorflow"]
+        for name in hidden:
+            del sys.modules[name]
     module: ModuleType = mediapipe
     return module, vision, BaseOptions
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-# A camera that stalls would hold its thread for ten seconds; OpenCV reads these on the first capture.
+# A camera that stalls would hold its thread for ten seconds, and no thread may be held for longer than two; OpenCV
+# reads these on the first capture.
 os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "1")
 os.environ.setdefault("OPENCV_VIDEOIO_V4L_READ_ATTEMPTS", "1")
 
@@ -23,7 +24,8 @@ import numpy as np
 
 from app.core.errors import UnmaskError
 from app.core.records import Frame, ImageU8
-from app.vision.sources import VIDEO_SUFFIXES, FileSource, FrameSource, UrlSource, is_url, skip_by_reading
+from app.vision.sources import VIDEO_SUFFIXES, FileSource, FrameSource, is_url, skip_by_reading
+from app.vision.streams import StreamSource
 
 _V4L = Path("/sys/class/video4linux")
 _GUESSED = 4
@@ -76,19 +78,22 @@ def _listed(folder: Path) -> list[CameraInfo]:
 class CameraSource:
     """A webcam, by number or by the name that :func:`list_cameras` gives, which survives replugging.
 
-    ``read`` waits for the camera's next picture and gives None once it is unplugged.
+    Its size is known once it is connected. ``read`` waits for the camera's next picture and gives None once it is
+    unplugged.
 
     Args:
         width, height: asked for; the camera may give another size.
 
     Raises:
-        UnmaskError: there is no such camera, another program has it, or it may not be used.
+        UnmaskError: there is no such camera, or it may not be used.
     """
 
     frame_count: int | None = None
 
     def __init__(self, camera: int | str, width: int = 1280, height: int = 720, fps: float = 30.0) -> None:
         self._index, self.name = _found(camera)
+        self.width, self.height, self.fps = width, height, fps
+        self._interrupted = False
         self._capture: Any = cv2.VideoCapture(self._index, cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY)
         try:
             if not self._capture.isOpened():
@@ -99,18 +104,27 @@ class CameraSource:
                 self._capture.set(key, value)
             self._capture.set(cv2.CAP_PROP_FPS, fps)
             self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-            first = self._grabbed()
-            if first is None:
-                raise _why_not(self._index, self.name)
         except BaseException:
             self._capture.release()
             raise
-        self.height, self.width = first.shape[:2]
-        rate = float(self._capture.get(cv2.CAP_PROP_FPS))
-        self.fps = rate if 1 <= rate <= 240 else fps
         self._number = 0
         self._started = time.monotonic()
-        self._ahead: ImageU8 | None = first
+        self._ahead: ImageU8 | None = None
+
+    def connect(self) -> None:
+        """Wait for the first picture.
+
+        Raises:
+            UnmaskError: another program has the camera, it gives no picture, or it was interrupted.
+        """
+        first = self._grabbed()
+        if first is None:
+            raise _why_not(self._index, self.name)
+        self.height, self.width = first.shape[:2]
+        rate = float(self._capture.get(cv2.CAP_PROP_FPS))
+        self.fps = rate if 1 <= rate <= 240 else self.fps
+        self._started = time.monotonic()
+        self._ahead = first
 
     def read(self) -> Frame | None:
         image, self._ahead = self._ahead, None
@@ -125,12 +139,18 @@ class CameraSource:
     def skip(self, count: int) -> int:
         return skip_by_reading(self, count)
 
+    def interrupt(self) -> None:
+        """From any thread: wait for no further picture than the one that is awaited, a second at most."""
+        self._interrupted = True
+
     def close(self) -> None:
         self._ahead = None
         self._capture.release()
 
     def _grabbed(self) -> ImageU8 | None:
         for _ in range(_FAILURES):
+            if self._interrupted:
+                break
             ok, image = self._capture.read()
             if ok and image is not None:
                 return np.asarray(image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)
@@ -292,5 +312,5 @@ def opener(address: str) -> tuple[Callable[[], FrameSource], bool]:
         return lambda: ScreenSource((left, top, width, height)), True
     if is_url(address):
         recorded = Path(urlsplit(address).path).suffix.lower() in VIDEO_SUFFIXES - {".ts"}
-        return lambda: UrlSource(address), not (recorded and address.startswith("http"))
+        return lambda: StreamSource(address), not (recorded and address.startswith("http"))
     return lambda: SeekableFile(Path(address)), False

@@ -63,9 +63,9 @@ def skip_by_reading(source: FrameSource, count: int) -> int:
 class _CaptureSource:
     """What files and URLs share: OpenCV's FFmpeg reader and timestamps that never run backwards."""
 
-    def __init__(self, name: str, address: str, options: str, timeout_ms: int) -> None:
+    def __init__(self, name: str, address: str, options: str, open_s: float = 0.0, silent_s: float = 0.0) -> None:
         self.name = name
-        self._capture = _open_capture(address, options, timeout_ms)
+        self._capture = _open_capture(address, options, open_s, silent_s)
         if not self._capture.isOpened():
             raise _CannotOpen
         first = self._decode()
@@ -142,7 +142,7 @@ class FileSource(_CaptureSource):
             # "file" alone: a playlist in disguise must not reach the network. The absolute path keeps a name
             # such as "concat:x" from being read as a protocol.
             with utf8_name(path.resolve()) as name:
-                super().__init__(path.name, name, "protocol_whitelist;file", 0)
+                super().__init__(path.name, name, "protocol_whitelist;file")
         except _CannotOpen:
             if self.info.has_video:
                 raise UnmaskError(
@@ -156,11 +156,14 @@ class FileSource(_CaptureSource):
 class UrlSource(_CaptureSource):
     """A network stream or a video at an address; http, https, rtsp or rtsps.
 
+    Args:
+        silent_s: it ends when nothing has come for so long.
+
     Raises:
         UnmaskError: another scheme, or nothing answers within ten seconds.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, silent_s: float = 10.0) -> None:
         parts = urlsplit(url)
         if parts.scheme not in URL_SCHEMES or not parts.hostname:
             raise UnmaskError(
@@ -171,7 +174,8 @@ class UrlSource(_CaptureSource):
                 Path(parts.path).name or parts.hostname,
                 url,
                 "protocol_whitelist;http,https,tcp,tls,rtsp,rtsps,rtp,udp,httpproxy,crypto|rtsp_transport;tcp",
-                10_000,
+                open_s=10.0,
+                silent_s=silent_s,
             )
         except _CannotOpen:
             raise UnmaskError(
@@ -279,11 +283,10 @@ class _CannotOpen(Exception):
     pass
 
 
-def _open_capture(address: str, options: str, timeout_ms: int) -> Any:
-    """A VideoCapture through FFmpeg; OpenCV takes FFmpeg's options from the environment only."""
-    parameters = (
-        [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, timeout_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, timeout_ms] if timeout_ms else []
-    )
+def _open_capture(address: str, options: str, open_s: float, silent_s: float) -> Any:
+    """A VideoCapture through FFmpeg; OpenCV takes FFmpeg's options from the environment only. 0 s is no deadline."""
+    waits = ((cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, open_s), (cv2.CAP_PROP_READ_TIMEOUT_MSEC, silent_s))
+    parameters = [number for key, seconds in waits if seconds for number in (key, round(seconds * 1000))]
     before = os.environ.get("OPENCV_FFMPEG_CAPTURE_OPTIONS")
     os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = options
     try:

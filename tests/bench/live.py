@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from app.cli import DEMO
+from app import DEMO
 from app.core.cards import ModelCard
 from app.models.artifact import DEFAULT_MODEL, load_classifier, read_card
 from app.pipeline.batch import Models
@@ -24,6 +24,7 @@ from app.vision.sources import FrameSource
 from tests.engine.support import Camera, models_of
 
 FPS, CLASSIFIER_S = 30.0, 0.12
+OPTIONS = AnalyzerOptions(score_interval_s=0.0, max_scores_per_frame=4)
 
 
 def main() -> None:
@@ -31,18 +32,22 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--real", action="store_true", help="the demo clip and the shipped model too")
     args = parser.parse_args()
+    measure_newest_frame(args.seconds)
+    if args.real:
+        measure("demo clip, shipped model", lambda: SeekableFile(DEMO), _real, OPTIONS, args.seconds, live=False)
+
+
+def measure_newest_frame(seconds: float = 10.0) -> None:
+    """A classifier slower than the source: how old frames are when their turn comes."""
     card = _all_pass(read_card(DEFAULT_MODEL))
-    options = AnalyzerOptions(score_interval_s=0.0, max_scores_per_frame=4)
     measure(
         f"fake {CLASSIFIER_S * 1000:.0f} ms classifier, {FPS:g} fps, 640x480",
         lambda: Camera(fps=FPS, width=640, height=480),
         lambda: models_of(card, sleep_s=CLASSIFIER_S),
-        options,
-        args.seconds,
+        OPTIONS,
+        seconds,
         live=True,
     )
-    if args.real:
-        measure("demo clip, shipped model", lambda: SeekableFile(Path(DEMO)), _real, options, args.seconds, live=False)
 
 
 def measure(
@@ -68,7 +73,7 @@ def measure(
         time.sleep(0.25)
         if engine.state is LiveState.RUNNING:
             samples.append(engine.stats())
-            memory.append((time.monotonic() - started, _memory_mb()))
+            memory.append((time.monotonic() - started, memory_mb()))
     engine.stop()
     gone = engine.join(5)
     samples = samples[4:] or samples
@@ -90,7 +95,7 @@ def measure(
     return age
 
 
-def _memory_mb() -> float:
+def memory_mb() -> float:
     """Resident memory of this process, from Linux; 0 elsewhere."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])

@@ -65,6 +65,36 @@ def test_new_options_apply_at_once(make: Callable[..., FrameAnalyzer], noise: No
     assert _run(analyzer, noise(), 1, 5)[-1].faces[0].opinion.verdict is Verdict.UNCERTAIN
 
 
+def test_judging_again_is_no_more_evidence(make: Callable[..., FrameAnalyzer], noise: Noise) -> None:
+    analyzer = make()
+    frame = Frame(4, 4 / 25, noise())
+    result = _run(analyzer, frame.image, 5)[-1]
+    analyzer.options = AnalyzerOptions(threshold=0.999)
+    again = analyzer.judge_again(frame, result)
+    assert again.faces[0].opinion.verdict is Verdict.UNCERTAIN
+    assert (again.faces[0].logit, again.faces[0].track) == (result.faces[0].logit, 1)
+    assert analyzer.tracks()[0].opinion.verdict is Verdict.UNCERTAIN
+    analyzer.options = AnalyzerOptions()
+    assert analyzer.judge_again(frame, again).faces == result.faces
+    assert [(t.scored, t.faces) for t in analyzer.tracks()] == [(5, 5)]
+
+
+def test_judging_again_by_another_least_size(make: Callable[..., FrameAnalyzer], noise: Noise) -> None:
+    analyzer = make(min_size_px=100, min_scores=1)
+    frame = Frame(4, 4 / 25, noise())
+    result = _run(analyzer, frame.image, 5)[-1]
+    assert result.faces[0].opinion.reason == "too small: 40 px, needs 100"
+    for _ in range(3):
+        analyzer.options = AnalyzerOptions(min_size_px=30, min_scores=1)
+        again = analyzer.judge_again(frame, result)
+        assert again.faces[0].opinion.verdict is Verdict.FAKE, "it can be judged now, and is"
+        assert again.faces[0].logit == 4.0
+        assert analyzer.tracks()[0].scored == 1, "once: it is one picture"
+        analyzer.options = AnalyzerOptions(min_size_px=60, min_scores=1)
+        result = analyzer.judge_again(frame, again)
+        assert result.faces[0].opinion.reason == "too small: 40 px, needs 60"
+
+
 def test_smoothing(make: Callable[..., FrameAnalyzer], noise: Noise) -> None:
     def last(smoothing_s: float | None) -> float:
         answers = iter([8.0] * 10 + [-8.0] * 5)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from app.core.cards import ModelCard
+from app.core.records import Verdict
 from app.pipeline.live import EventKind, LiveEngine, LiveState
 from app.vision.live_sources import SeekableFile
 from app.vision.sources import FileSource
-from tests.engine.support import Film, Watched, models_of, until
+from tests.engine.support import EVERY_FRAME, Film, Watched, models_of, until
 
 Watch = Callable[..., Watched]
 
@@ -85,6 +87,7 @@ def test_seek(playing: Watched, paused: bool) -> None:
     until(lambda: _index(engine) >= 150)
     if paused:
         assert _index(engine) == 150
+    until(lambda: (r := engine.latest_result()) is not None and r.time_s >= 3)
     engine.seek(0.2)
     until(lambda: 10 <= _index(engine) < 150)
     if paused:
@@ -120,16 +123,27 @@ def test_speed(watch: Watch, card: ModelCard) -> None:
 
 
 def test_options_apply_from_the_next_frame(playing: Watched) -> None:
-    from dataclasses import replace
-
-    from app.core.records import Verdict
-    from tests.engine.support import EVERY_FRAME
-
     engine = playing.engine
     until(lambda: playing.has(EventKind.FACE_FLAGGED))
     engine.set_options(replace(EVERY_FRAME, threshold=0.999))
     until(lambda: (r := engine.latest_result()) and r.faces and r.faces[0].opinion.verdict is not Verdict.FAKE)
     assert engine.report().card.thresholds.fake == 0.999
+
+
+def test_options_apply_to_the_picture_that_stands_still(playing: Watched) -> None:
+    engine = playing.engine
+    until(lambda: playing.has(EventKind.FACE_FLAGGED))
+    engine.pause()
+    until(lambda: (r := engine.latest_result()) and (f := engine.latest_frame()) and r.index == f.index)
+    before = engine.latest_result()
+    assert before is not None
+    engine.set_options(replace(EVERY_FRAME, threshold=0.999))
+    until(lambda: (r := engine.latest_result()) and r.faces[0].opinion.verdict is not Verdict.FAKE)
+    after = engine.latest_result()
+    assert after is not None and (after.index, after.time_s) == (before.index, before.time_s)
+    until(lambda: engine.tracks()[0].opinion.verdict is not Verdict.FAKE)
+    engine.set_options(EVERY_FRAME)
+    until(lambda: len(playing.has(EventKind.FACE_FLAGGED)) == 2)
 
 
 @pytest.mark.parametrize("time_s", [0.0, 0.02, 1.0, 5.41, 12.9, 99.0])
@@ -155,4 +169,3 @@ def test_the_demo_clip_plays_and_seeks(watch: Watch, card: ModelCard, demo_clip:
     watched.engine.seek(8.0)
     until(lambda: _index(watched.engine) >= 200)
     assert watched.engine.stats().duration_s == pytest.approx(13.0)
-    assert watched.engine.source_name == "demo.mp4"

@@ -94,6 +94,7 @@ def test_elsewhere_each_is_tried(plugged: Callable[..., None], monkeypatch: pyte
 def test_a_camera_gives_frames(plugged: Callable[..., None], camera: int | str) -> None:
     plugged("Bad", "Good", grey=True)
     source = CameraSource(camera)
+    source.connect()
     assert (source.width, source.height, source.fps, source.frame_count) == (64, 48, 30.0, None)
     assert source.name == ("Good" if sys.platform == "linux" or camera == "Good" else "Camera 1")
     frames = [source.read() for _ in range(3)]
@@ -109,6 +110,7 @@ def test_a_camera_gives_frames(plugged: Callable[..., None], camera: int | str) 
 def test_unplugging_ends_the_frames(plugged: Callable[..., None]) -> None:
     plugged("One", frames=3)
     source = CameraSource(0)
+    source.connect()
     assert source.skip(10) == 3
     assert source.read() is None
     source.close()
@@ -134,8 +136,25 @@ def test_why_a_camera_does_not_open(
         live_sources, "os", SimpleNamespace(open=open_device, close=lambda n: None, O_RDWR=2, O_NONBLOCK=4)
     )
     with pytest.raises(UnmaskError, match=says):
-        CameraSource(0)
+        source = CameraSource(0)
+        try:
+            source.connect()
+        finally:
+            source.close()
     assert made[-1].released == 1
+
+
+def test_a_stalled_camera_is_left(plugged: Callable[..., None]) -> None:
+    """Every picture may take a second: whoever stops must not wait for several."""
+    plugged("One", frames=1)
+    source = CameraSource(0)
+    source.connect()
+    assert source.read() is not None
+    source.interrupt()
+    tried = made[-1].left
+    assert source.read() is None
+    assert made[-1].left == tried, "the camera was not asked again"
+    source.close()
 
 
 def test_a_name_that_is_not_there(plugged: Callable[..., None]) -> None:

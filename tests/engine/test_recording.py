@@ -161,6 +161,7 @@ def test_parts_that_cannot_be_joined_stay(running: Watched, tmp_path: Path, monk
     _record(running, tmp_path, 40)
     running.engine.stop_recording()
     until(lambda: running.has(EventKind.RECORDING_FAILED))
+    assert not list(tmp_path.glob(".*")), "nothing half-written"
     kept = sorted(tmp_path.glob("annotated-*.mp4"))
     assert kept and all(frame_count(path) > 0 for path in kept)
 

@@ -14,7 +14,7 @@ from app.core.errors import UnmaskError
 from app.core.records import ImageU8
 from app.pipeline.batch import Models
 from app.pipeline.live import MOVES, EventKind, IllegalMove, LiveState
-from app.pipeline.live_state import check_move
+from app.pipeline.live_state import Left, check_move
 from tests.engine.support import Camera, Film, Watched, models_of, until
 
 Watch = Callable[..., Watched]
@@ -91,6 +91,24 @@ def test_stopped_while_the_models_load(watch: Watch, card: ModelCard) -> None:
     watched.end()
     assert closed == [True]
     assert watched.states == [LiveState.LOADING, LiveState.STOPPING, LiveState.STOPPED]
+
+
+def test_a_loader_may_give_up_when_nobody_waits(watch: Watch, card: ModelCard) -> None:
+    loading, go = threading.Event(), threading.Event()
+
+    def load() -> Models:
+        loading.set()
+        assert go.wait(60)
+        raise Left
+
+    watched = watch(Camera, load, live=True)
+    watched.engine.start()
+    assert loading.wait(60)
+    watched.engine.stop()
+    go.set()
+    watched.end()
+    assert watched.states == [LiveState.LOADING, LiveState.STOPPING, LiveState.STOPPED]
+    assert watched.engine.error is None
 
 
 def test_paused_while_the_models_load(watch: Watch, card: ModelCard) -> None:

@@ -25,6 +25,7 @@ from app.pipeline.live import LiveEngine
 from app.ui.choices import Settings, SourceChoice, SourceKind
 from app.ui.main_window import MainWindow
 from app.vision.detector import FakeDetector
+from app.vision.live_sources import CameraInfo
 
 DEADLINE_MS = 20_000
 
@@ -62,6 +63,10 @@ class World:
         plugged: the fake camera is there.
         logit: the answer of the fake classifier.
         load_error: raised instead of loading models.
+        before_load: called with the settings on the inference thread, and may raise.
+        fake_cameras: a camera is a :class:`FakeCamera`; else the real class, for tests with a fake driver under it.
+        cameras: what the lister finds.
+        listed_by: the threads that it was called on.
     """
 
     def __init__(self, card: ModelCard, face: Detection, image: Any) -> None:
@@ -71,12 +76,17 @@ class World:
         self.plugged.set()
         self.logit = 5.0
         self.load_error: str | None = None
+        self.before_load: Callable[[Settings], object] = lambda settings: None
+        self.fake_cameras = True
+        self.cameras: list[CameraInfo] = []
+        self.listed_by: list[threading.Thread] = []
         self.made: list[LiveEngine] = []
 
     def make(self, choice: SourceChoice, settings: Settings, on_state: Any, on_event: Any) -> LiveEngine:
+        fake = choice.kind is SourceKind.CAMERA and self.fake_cameras
         engine = LiveEngine(
-            (lambda: FakeCamera(self.plugged, self.image)) if choice.kind is SourceKind.CAMERA else choice.open,
-            self._load,
+            (lambda: FakeCamera(self.plugged, self.image)) if fake else choice.open,
+            lambda: self._load(settings),
             settings.analyzer_for(choice),
             live=choice.is_live,
             on_state=on_state,
@@ -85,8 +95,13 @@ class World:
         self.made.append(engine)
         return engine
 
-    def _load(self) -> Models:
+    def list_cameras(self) -> list[CameraInfo]:
+        self.listed_by.append(threading.current_thread())
+        return self.cameras
+
+    def _load(self, settings: Settings) -> Models:
         self.may_load.wait()
+        self.before_load(settings)
         if self.load_error:
             raise UnmaskError(self.load_error)
         size = self.card.preprocessing.size
@@ -95,9 +110,16 @@ class World:
 
 
 @pytest.fixture
-def world(make_card: Callable[..., ModelCard], make_face: Callable[..., Detection], noise: Callable[..., Any]) -> World:
+def make_world(
+    make_card: Callable[..., ModelCard], make_face: Callable[..., Detection], noise: Callable[..., Any]
+) -> Callable[[], World]:
     gates = {"min_sharpness": 0.0, "min_brightness": 0.0, "max_brightness": 255.0, "max_yaw": 1.0, "min_scores": 2}
-    return World(make_card(thresholds=gates), make_face(x=100, y=80, size=100), noise())
+    return lambda: World(make_card(thresholds=gates), make_face(x=100, y=80, size=100), noise())
+
+
+@pytest.fixture
+def world(make_world: Callable[[], World]) -> World:
+    return make_world()
 
 
 @pytest.fixture
@@ -108,9 +130,15 @@ def store(tmp_path: Path) -> QSettings:
 
 
 @pytest.fixture
+def until(qtbot: Any) -> Callable[[Callable[[], Any]], None]:
+    """Wait, with the window alive, for something to become true."""
+    return lambda condition: qtbot.waitUntil(lambda: bool(condition()), timeout=DEADLINE_MS)
+
+
+@pytest.fixture
 def window(qtbot: Any, world: World, store: QSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[MainWindow]:
     monkeypatch.setattr("app.ui.main_window.read_card", lambda name: world.card)
-    window = MainWindow(store, make=world.make, cameras=list)
+    window = MainWindow(store, make=world.make, cameras=world.list_cameras)
     qtbot.addWidget(window)
     with qtbot.waitExposed(window):
         window.show()

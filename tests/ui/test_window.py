@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from PySide6.QtWidgets import (
     QInputDialog,
     QPushButton,
     QToolButton,
-    QWidget,
 )
 
 from app.core.records import Box, Detection, FaceResult, Frame, FrameResult, Opinion, Verdict
@@ -29,22 +27,8 @@ from app.ui.main_window import MainWindow
 from app.ui.settings_dialog import SettingsDialog
 from app.ui.sources_menu import RegionPicker
 from app.ui.video_view import VideoView, strength
-from tests.ui.conftest import DEADLINE_MS, World
-
-CAMERA = SourceChoice.of("0")
-
-
-@pytest.fixture
-def until(qtbot: Any) -> Callable[[Callable[[], Any]], None]:
-    return lambda condition: qtbot.waitUntil(lambda: bool(condition()), timeout=DEADLINE_MS)
-
-
-def runs(window: MainWindow) -> bool:
-    return window.bridge.state is LiveState.RUNNING and window.bridge.newest is not None
-
-
-def button(parent: QWidget, text: str) -> QPushButton:
-    return next(b for b in parent.findChildren(QPushButton) if b.text() == text)
+from tests.ui.conftest import World
+from tests.ui.driving import CAMERA, button, runs
 
 
 def test_opens_by_shortcut(window: Any, qtbot: Any, until: Any, demo_clip: Path, monkeypatch: Any) -> None:
