@@ -16,11 +16,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _open_window(
-    source: str | None, *, model: str | None, device: str | None, threshold: float | None, output: Path | None
+    source: str | None,
+    *,
+    model: str | None,
+    device: str | None,
+    threshold: float | None,
+    output: Path | None,
+    redact: bool,
 ) -> int:
     from app.ui.application import run  # Qt only where a window is wanted.
 
-    return run(source, model=model, device=device, threshold=threshold, output=output)
+    return run(source, model=model, device=device, threshold=threshold, output=output, redact=redact)
 
 
 def _has_display() -> bool:

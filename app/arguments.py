@@ -61,12 +61,17 @@ def build_parser() -> argparse.ArgumentParser:
     models.add_argument("--json", action="store_true", help="print the cards as JSON")
     models.set_defaults(verb="models")
 
+    info = _verb(verbs, "info", "tell version, packages and machine, for a report of a fault; nothing private")
+    info.add_argument("--json", action="store_true", help="print it as JSON")
+    info.set_defaults(verb="info")
+
     live = _verb(verbs, "live", "open the window, on a camera, a screen, a stream or a file")
     live.add_argument(
         "--source", metavar="SOURCE", help="a camera's number, screen, screen:X,Y,WIDTH,HEIGHT, demo, a file or a URL"
     )
     _model_options(live)
     live.add_argument("--output", type=Path, metavar="DIR", help="folder of recordings, snapshots and reports")
+    _redact_option(live)
     live.set_defaults(verb="live")
     return parser
 
@@ -95,6 +100,14 @@ def _model_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _redact_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--redact",
+        action="store_true",
+        help="pixelate every face not flagged AI-GENERATED in all pictures and videos that are written (default: no)",
+    )
+
+
 def _shared_options(parser: argparse.ArgumentParser, project: str) -> None:
     _model_options(parser)
     parser.add_argument(
@@ -114,6 +127,7 @@ def _shared_options(parser: argparse.ArgumentParser, project: str) -> None:
     parser.add_argument(
         "--save", action=argparse.BooleanOptionalAction, default=True, help="write annotated copies (default: yes)"
     )
+    _redact_option(parser)
     parser.add_argument(
         "--project", type=Path, default=Path(project), metavar="DIR", help=f"folder of all runs (default: {project})"
     )

@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None, *, open_window: Callable[..., int] |
         if args.verb == "live":
             code = _live(args, open_window)
         else:
-            code = {"scan": _scan, "image": _image, "models": _models}[args.verb](args)
+            code = {"scan": _scan, "image": _image, "models": _models, "info": _info}[args.verb](args)
         sys.stdout.flush()
         return code
     except UnmaskError as error:
@@ -57,7 +57,14 @@ def main(argv: Sequence[str] | None = None, *, open_window: Callable[..., int] |
 def _live(args: argparse.Namespace, open_window: Callable[..., int] | None) -> int:
     if open_window is None:
         raise UnmaskError("live: there is no display for the window; use scan for recorded videos")
-    return open_window(args.source, model=args.model, device=args.device, threshold=args.threshold, output=args.output)
+    return open_window(
+        args.source,
+        model=args.model,
+        device=args.device,
+        threshold=args.threshold,
+        output=args.output,
+        redact=args.redact,
+    )
 
 
 def _scan(args: argparse.Namespace) -> int:
@@ -173,6 +180,19 @@ def _models(args: argparse.Namespace) -> int:
     return OK
 
 
+def _info(args: argparse.Namespace) -> int:
+    from app.system import describe
+
+    facts = describe()
+    if args.json:
+        print(json.dumps(facts, indent=2))
+    else:
+        width = max(map(len, facts))
+        for name, value in facts.items():
+            print(_plain(f"{name:<{width}}  {value}"))
+    return OK
+
+
 def _options(args: argparse.Namespace, min_scores: int | None = None) -> ScanOptions:
     from app.pipeline.batch import ScanOptions
     from app.vision.analyzer import AnalyzerOptions
@@ -185,6 +205,7 @@ def _options(args: argparse.Namespace, min_scores: int | None = None) -> ScanOpt
         min_face=args.min_face,
         vid_stride=getattr(args, "vid_stride", 1),
         save=args.save,
+        redact=args.redact,
     )
 
 
@@ -219,6 +240,8 @@ def _print_verdicts(entry: dict[str, Any], place: Path | None) -> None:
             f"{track['first_s']:.1f}-{track['last_s']:.1f} s" if "box" not in track else f"{track['largest_px']:.0f} px"
         )
         print(f"  face {track['id']:<3} {where:>13}  {words:<12}  {track['reason']}")
+    if entry["redacted"]:
+        print("  redacted: faces not flagged AI-GENERATED are pixelated in what was written")
     if place is not None:
         if (place / "annotated.mp4").exists():
             print(f"  annotated video: {_plain(str(place / 'annotated.mp4'))}")

@@ -12,6 +12,7 @@ from typing import Any, Self
 from app.core.errors import UnmaskError
 
 PRESETS = Path(__file__).parent / "presets"
+ARCHS = ("mobilenet_v2", "resnet50")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,11 +21,26 @@ class FitConfig:
 
     Attributes:
         model: family in ``train.zoo``.
+        arch: backbone of ``lnp_fusion``, ``mobilenet_v2`` or ``resnet50``.
+        mode: of ``lnp_fusion``: how noise, amplitude and phase are fused, 0, 1 or 2.
         size: side of the crops, pixels.
         crop_scale: side of the crop over the longer side of the face's box.
+        scale_range: training crops are drawn between ``crop_scale / scale_range`` and ``crop_scale * scale_range``.
+        strength: of the degradations, [0, 1] (``train.augment.Policy``).
+        h264: share of the training crops that go through H.264, [0, 1].
+        toned: share of the degraded ones that take the colours of a picture of the other class, [0, 1].
+        source_balance: 0 shows the sources of a class by their size, 1 alike.
+        self_blended: share of the fakes that are self-blended photographs, [0, 1].
+        reconstructed: share of the fakes that are photographs drawn again by small autoencoders, [0, 1].
+        leave_out: sources that training and validation never see, for ``train leave-out``.
+        share: of the training pictures of each source that are used, (0, 1], for a learning curve.
         epochs: passes over the training split at most.
         patience: epochs without a better validation AUC before stopping early.
         batch: pictures a step.
+        head_steps: steps in which the new top alone learns, before everything does.
+        frozen_batch_norm: keep the statistics and scales of batch normalization as they came: more than twice as fast
+            on a CPU, and the score of a picture never depends on the batch it trained in.
+        ema: decay of the moving average of the weights that is validated and kept, [0, 1); 0 keeps the last weights.
         learning_rate: the peak, after the warm-up and before the cosine.
         warmup: share of all steps, [0, 1).
         weight_decay: AdamW's (Loshchilov and Hutter, ICLR 2019), not on biases and batch norms.
@@ -35,11 +51,25 @@ class FitConfig:
     """
 
     model: str = "densenet121"
+    arch: str = "mobilenet_v2"
+    mode: int = 0
     size: int = 224
     crop_scale: float = 1.5
+    scale_range: float = 1.0
+    strength: float = 1.0
+    h264: float = 0.0
+    toned: float = 0.0
+    source_balance: float = 0.0
+    self_blended: float = 0.0
+    reconstructed: float = 0.0
+    leave_out: tuple[str, ...] = ()
+    share: float = 1.0
     epochs: int = 5
     patience: int = 3
     batch: int = 32
+    head_steps: int = 0
+    frozen_batch_norm: bool = False
+    ema: float = 0.0
     learning_rate: float = 2e-4
     warmup: float = 0.08
     weight_decay: float = 0.02
@@ -52,8 +82,22 @@ class FitConfig:
         problems = [
             text
             for bad, text in (
+                (self.arch not in ARCHS, f"--arch must be one of {', '.join(ARCHS)}"),
+                (self.mode not in (0, 1, 2), "--mode must be 0, 1 or 2"),
                 (self.size < 32, "--size must be at least 32"),
                 (not 0.5 <= self.crop_scale <= 4, "--crop-scale must lie in 0.5 .. 4"),
+                (not 1 <= self.scale_range <= 2, "--scale-range must lie in 1 .. 2"),
+                (not 0 < self.share <= 1, "--share must lie in 0 .. 1"),
+                (
+                    self.self_blended + self.reconstructed > 0.9,
+                    "--self-blended and --reconstructed leave no room for the fakes of the data; lower them",
+                ),
+                (self.head_steps < 0, "--head-steps must not be negative"),
+                (not 0 <= self.ema < 1, "--ema must lie in 0 .. 1"),
+                *(
+                    (not 0 <= getattr(self, name) <= 1, f"--{name.replace('_', '-')} must lie in 0 .. 1")
+                    for name in ("strength", "h264", "toned", "source_balance", "self_blended", "reconstructed")
+                ),
                 (self.epochs < 1, "--epochs must be at least 1"),
                 (self.patience < 1, "--patience must be at least 1"),
                 (self.batch < 2, "--batch must be at least 2"),
@@ -84,11 +128,15 @@ class FitConfig:
         unknown = sorted(set(values) - {f.name for f in dataclasses.fields(cls)})
         if unknown:
             raise UnmaskError(f"{path}: unknown option {', '.join(unknown)}; see python -m train fit --help")
-        return cls(**{**values, **overrides})
+        options = {**values, **overrides}
+        return cls(**{**options, "leave_out": tuple(options.get("leave_out", ()))})
 
     def write(self, path: Path) -> None:
-        path.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n", encoding="utf-8")
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n", encoding="utf-8")
+        partial.replace(path)
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        return cls(**json.loads(path.read_text(encoding="utf-8")))
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return cls(**{**values, "leave_out": tuple(values.get("leave_out", ()))})

@@ -18,12 +18,14 @@ import numpy.typing as npt
 from app.core.cards import ModelCard, Preprocessing, WeightsFile, sha256_of
 from app.core.errors import UnmaskError
 from app.core.records import ImageU8
-from app.models.runtimes import OpenVINOClassifier, TensorFlowClassifier, import_openvino, with_evidence_map
+from app.models.keras_form import load_model, with_evidence_map
+from app.models.runtimes import PRECISION_KEY, OpenVINOClassifier, TensorFlowClassifier, import_openvino
 from train import metrics
-from train.calibrate import apply, platt, thresholds
+from train.calibrate import apply, fitted, thresholds
 from train.config import FitConfig
 from train.datasets import Sample, counts, read_prepared
 from train.evaluate import evaluate, print_table, raw_logits
+from train.gates import Fitting, print_steps
 from train.pipeline import plain_crops
 
 if TYPE_CHECKING:
@@ -55,12 +57,10 @@ def export(run: Path, data: Path, folder: Path, name: str, *, description: dict[
     if not split["valid"]:
         raise UnmaskError(f"{data}: no validation pictures; calibration and thresholds need them")
 
-    import keras
-
     with tempfile.TemporaryDirectory(dir=run) as scratch:
         place = Path(scratch) / name
         place.mkdir()
-        save_compact(keras.saving.load_model(best, compile=False, safe_mode=True), place / "model.keras")
+        save_compact(load_model(best), place / "model.keras")
         best = place / "model.keras"
         keras_logits = raw_logits(
             TensorFlowClassifier(best, config.size), split["valid"], config.size, config.crop_scale
@@ -70,7 +70,12 @@ def export(run: Path, data: Path, folder: Path, name: str, *, description: dict[
         targets = np.asarray([s.target for s in split["valid"]])
         valid_logits = raw_logits(cpu, split["valid"], config.size, config.crop_scale)
         fitted_on = f"{len(targets)} validation pictures"
-        calibration = platt(targets, valid_logits, fitted_on)
+        calibration = fitted(targets, valid_logits, fitted_on)
+        p = apply(calibration, valid_logits)
+        crop = Preprocessing(size=config.size, crop_scale=config.crop_scale)
+        gates = Fitting(cpu, split["valid"], crop, calibration, thresholds(targets, p, fitted_on).fake)
+        needs = thresholds(targets, p, fitted_on, gates.fit())
+        print_steps(gates.steps)
         files = {
             key: WeightsFile(name=path, sha256=sha256_of((place / path).read_bytes()))
             for key, path in (("keras", "model.keras"), ("openvino_xml", "model.xml"), ("openvino_bin", "model.bin"))
@@ -83,9 +88,9 @@ def export(run: Path, data: Path, folder: Path, name: str, *, description: dict[
                 "created": datetime.now(UTC).date().isoformat(),
                 "files": files,
                 "cpu_form": cpu_form,
-                "preprocessing": Preprocessing(size=config.size, crop_scale=config.crop_scale),
+                "preprocessing": crop,
                 "calibration": calibration,
-                "thresholds": thresholds(targets, apply(calibration, valid_logits), fitted_on),
+                "thresholds": needs,
                 "training": asdict(config),
                 "metrics": {"cpu form against keras, validation": check},
                 **description,
@@ -126,6 +131,28 @@ def _rounded(weights: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return bits.view(np.float32)
 
 
+def to_openvino(model: keras.Model) -> Any:
+    """The OpenVINO form, in float32, of a model with the outputs ``logit`` and ``map``."""
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    from app.models.layers import Spectrum
+
+    call = tf.function(
+        lambda crop: dict(zip(("logit", "map"), model(crop, training=False), strict=True)),
+        input_signature=[tf.TensorSpec(model.input_shape, tf.uint8, name="crop")],
+    )
+    # Frozen first: OpenVINO's reader of SavedModels does not find the variables of a Keras 3 model.
+    frozen = convert_variables_to_constants_v2(call.get_concrete_function())
+    exact = import_openvino().convert_model(frozen.graph)
+    for output in exact.outputs:
+        output.set_names({"logit"} if len(output.partial_shape) == 2 else {"map"})
+    if any(isinstance(layer, Spectrum) for layer in model.layers):
+        # The noise is so small beside the picture that bfloat16, OpenVINO's choice where there is it, would drown it.
+        exact.set_rt_info("f32", PRECISION_KEY)
+    return exact
+
+
 def _cpu_form(
     best: Path,
     place: Path,
@@ -134,23 +161,8 @@ def _cpu_form(
     keras_logits: npt.NDArray[np.float64],
 ) -> tuple[str, OpenVINOClassifier, dict[str, float]]:
     """Write ``model.xml`` and ``model.bin``: INT8 if it keeps the scores, else 16-bit weights."""
-    import keras
-    import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
     ov = import_openvino()
-
-    model = with_evidence_map(keras.saving.load_model(best, compile=False, safe_mode=True))
-    call = tf.function(
-        lambda crop: dict(zip(("logit", "map"), model(crop, training=False), strict=True)),
-        input_signature=[tf.TensorSpec((None, config.size, config.size, 3), tf.uint8, name="crop")],
-    )
-    # Frozen first: OpenVINO's reader of SavedModels does not find the variables of a Keras 3 model.
-    frozen = convert_variables_to_constants_v2(call.get_concrete_function())
-    exact = ov.convert_model(frozen.graph)
-    for output in exact.outputs:
-        output.set_names({"logit"} if len(output.partial_shape) == 2 else {"map"})
-
+    exact = to_openvino(with_evidence_map(load_model(best)))
     rng = np.random.default_rng(config.seed)
     chosen = [split["train"][i] for i in rng.permutation(len(split["train"]))[:CALIBRATION_CROPS]]
     crops = plain_crops(chosen, config.size, config.crop_scale)

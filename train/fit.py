@@ -2,122 +2,237 @@
 
 from __future__ import annotations
 
-import csv
+import dataclasses
 import json
 import math
-import os
 import time
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from app.core.errors import UnmaskError
+from app.core.records import ImageU8
+from app.models.keras_form import load_model
 from train import metrics
+from train.augment import Policy
 from train.config import FitConfig
 from train.datasets import Sample, counts, limited
-from train.pipeline import TrainingBatches, plain_crops
+from train.distribute import Devices, Forward, Step, connect
+from train.pipeline import Mixture, TrainingBatches, plain_crops
 from train.prepare import prepared_samples
+from train.reconstruct import reconstruct
+from train.runs import State, append_log, checkpoint, claim, resume, write_facts
+from train.tensorboard import EventLog
 
 if TYPE_CHECKING:
     import keras
 
+HEAD_LEARNING_RATE = 2e-3
+HEAD_EPOCH = 1_000_000
+"""The data order of the first stage is that of an epoch that no run reaches."""
+LOG_EVERY = 10
+"""Steps between two points of a curve in TensorBoard."""
+
 Logits = npt.NDArray[np.float32]
 
 
-@dataclass(slots=True)
-class State:
-    """Where a run stands; written with every checkpoint."""
-
-    epoch: int = 0
-    step: int = 0
-    best_auc: float = -1.0
-    best_epoch: int = -1
-    loss_sum: float = 0.0
-    seconds: float = 0.0
-
-    def write(self, path: Path) -> None:
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(asdict(self)) + "\n", encoding="utf-8")
-        partial.replace(path)
-
-
-def fit(config: FitConfig, data: Path, run: Path, *, imagenet: Path | None, init: Path | None = None) -> Path:
+def fit(
+    config: FitConfig,
+    data: Path,
+    run: Path,
+    *,
+    imagenet: Path | None,
+    init: Path | None = None,
+    distribute: str = "none",
+) -> Path:
     """Train ``config.model`` on ``data`` and keep everything under ``run``.
 
     A run folder that holds a checkpoint is continued from it, with the same data order. Left in the folder:
-    ``config.json``, ``prepared.csv``, ``left_out.txt``, ``log.csv``, ``checkpoint/`` and ``best.keras``, the
-    model of the epoch with the best AUC on the validation split.
+    ``config.json``, ``facts.json`` (data hash, versions, commit), ``prepared.csv``, ``left_out.txt``, ``log.csv``,
+    ``tensorboard/``, ``checkpoint/`` and ``best.keras``, the model of the epoch with the best AUC on the validation
+    split.
 
     Args:
         imagenet: weights to start from; None starts from scratch.
         init: an earlier ``best.keras`` of the same family to start from instead.
+        distribute: one of :data:`train.distribute.KINDS`; several workers share the folder ``run``.
 
     Returns:
         The path of ``best.keras``.
 
     Raises:
-        UnmaskError: the data cannot be used, or ``run`` belongs to a run with another config.
+        UnmaskError: the data cannot be used, ``run`` belongs to a run with another config or other data, the devices
+            cannot be used, or the loss is no number any more.
     """
-    run.mkdir(parents=True, exist_ok=True)
-    _claim(run, config)
-    samples = limited(prepared_samples(data, run), config.limit)
-    train = [s for s in samples if s.split == "train"]
-    valid = [s for s in samples if s.split == "valid"]
-    print("pictures:", json.dumps(counts(samples)), flush=True)
-    batches = TrainingBatches(train, config.batch, config.size, config.crop_scale, config.seed)
+    devices = connect(distribute, config.batch)
 
+    def ready() -> list[Sample]:
+        run.mkdir(parents=True, exist_ok=True)
+        claim(run, config)
+        samples = chosen_samples(prepared_samples(data, run), config)
+        if devices.chief:
+            print("pictures:", json.dumps(counts(samples)), flush=True)
+            write_facts(run, samples)
+        if config.reconstructed:
+            judge = imagenet if config.model == "densenet121" else None
+            reconstruct([s for s in samples if s.split == "train"], run / "reconstructed", judge, config.seed)
+        return samples
+
+    samples = devices.chief_first(ready)
+    train, valid = ([s for s in samples if s.split == split] for split in ("train", "valid"))
+    batches = _batches(train, config, run, devices)
     import keras  # Only now: a mistake in the data shows before the 9 seconds that TensorFlow takes to import.
 
     keras.utils.set_random_seed(config.seed)
-    model = _build(config, imagenet)
-    if init is not None:
-        _start_from(model, init)
-    state = _resume(model, run / "checkpoint")
-    if state.epoch or state.step:
-        print(f"resuming at epoch {state.epoch + 1}, step {state.step}", flush=True)
-    valid_crops = plain_crops(valid, config.size, config.crop_scale)
-    total = config.epochs * batches.steps
-    saved_at = time.monotonic()
-    with _progress() as progress:
-        bar = progress.add_task("training", total=total, completed=state.epoch * batches.steps + state.step, note="")
-        while state.epoch < config.epochs and state.epoch - state.best_epoch <= config.patience:
-            started = time.monotonic()
-            for crops, targets in batches.epoch(state.epoch, first_step=state.step):
-                model.optimizer.learning_rate.assign(
-                    learning_rate(config, state.epoch * batches.steps + state.step, total)
-                )
-                state.loss_sum += float(model.train_on_batch(crops, targets))
-                state.step += 1
-                progress.update(
-                    bar, advance=1, note=f"loss {state.loss_sum / state.step:.3f} best AUC {state.best_auc:.4f}"
-                )
-                if time.monotonic() - saved_at > config.checkpoint_minutes * 60:
-                    saved_at = time.monotonic()
-                    state.seconds += saved_at - started
-                    started = saved_at
-                    _checkpoint(model, state, run / "checkpoint")
-            state.seconds += time.monotonic() - started
-            loss, state.loss_sum = state.loss_sum / max(1, state.step), 0.0
-            logits = predict(model, valid_crops, config.batch)
-            row = _validation(valid, logits)
-            _log(
-                run / "log.csv",
-                {"epoch": state.epoch + 1, "loss": round(loss, 5), **row, "seconds": round(state.seconds)},
-            )
-            progress.console.print(
-                f"epoch {state.epoch + 1}: loss {loss:.4f} " + " ".join(f"{k} {v}" for k, v in row.items())
-            )
-            if row["valid_auc"] > state.best_auc:
-                state.best_auc, state.best_epoch = row["valid_auc"], state.epoch
-                _save_float32(model, config, run / "best.keras")
-            state.epoch, state.step = state.epoch + 1, 0
-            _checkpoint(model, state, run / "checkpoint")
-            saved_at = time.monotonic()
+    with devices.scope():
+        model = _build(config, imagenet)
+        if init is not None:
+            _start_from(model, init)
+        state = resume(model, run / "checkpoint")
+        if state.epoch or state.step:
+            print(f"resuming at epoch {state.epoch + 1}, step {state.step}", flush=True)
+        elif config.head_steps:
+            _fit_head(model, config, batches, devices)
+    done = state.epoch * batches.steps + state.step
+    with EventLog(run / "tensorboard" if devices.chief else None, done + 1) as log:
+        if not done:
+            log.text(0, "config", f"```json\n{json.dumps(dataclasses.asdict(config), indent=2)}\n```")
+        _Training(config, run, model, state, batches, valid, devices, log).to_the_end()
     return run / "best.keras"
+
+
+@dataclass(slots=True)
+class _Training:
+    """A run under way: every worker takes the steps, the chief alone validates and writes."""
+
+    config: FitConfig
+    run: Path
+    model: keras.Model
+    state: State
+    batches: TrainingBatches
+    valid: Sequence[Sample]
+    devices: Devices
+    log: EventLog
+
+    @property
+    def done(self) -> int:
+        """Steps done since the run began."""
+        return self.state.epoch * self.batches.steps + self.state.step
+
+    def to_the_end(self) -> None:
+        """The epochs that are left, or fewer where the validation AUC rises no more."""
+        config, state = self.config, self.state
+        train_step, forward = self.devices.step(self.model), self.devices.forward(self.model)
+        crops = plain_crops(self.valid if self.devices.chief else [], config.size, config.crop_scale)
+        total = config.epochs * self.batches.steps
+        with _progress(config.batch, self.devices.chief) as progress:
+            bar = progress.add_task("training", total=total, completed=self.done, note="")
+
+            def advance() -> None:
+                note = f"loss {state.loss_sum / state.step:.3f} best AUC {max(0.0, state.best_auc):.4f}"
+                progress.update(bar, advance=1, note=note)
+
+            while state.epoch < config.epochs and state.epoch - state.best_epoch <= config.patience:
+                self._steps(train_step, total, advance)
+                auc = 0.0
+                if self.devices.chief:
+                    auc, told = self._validate(forward, crops)
+                    progress.console.print(told)
+                auc = self.devices.from_chief(auc)
+                if auc > state.best_auc:
+                    state.best_auc, state.best_epoch = auc, state.epoch
+                state.epoch, state.step, state.loss_sum = state.epoch + 1, 0, 0.0
+                self._checkpoint()
+            if state.epoch < config.epochs:
+                progress.console.print(
+                    f"stopping early: {config.patience} epochs without a better validation AUC than "
+                    f"{state.best_auc} of epoch {state.best_epoch + 1}"
+                )
+
+    def _steps(self, train_step: Step, total: int, advance: Callable[[], None]) -> None:
+        """What is left of an epoch, with checkpoints in between."""
+        config, state = self.config, self.state
+        started = saved_at = logged_at = time.monotonic()
+        losses: list[float] = []
+        for crops, targets in self.batches.epoch(state.epoch, first_step=state.step):
+            rate = learning_rate(config, self.done, total)
+            self.model.optimizer.learning_rate.assign(rate)
+            losses.append(train_step(crops, targets))
+            if not math.isfinite(losses[-1]):
+                raise UnmaskError(f"the loss is {losses[-1]} at step {self.done + 1}; lower --learning-rate")
+            state.loss_sum += losses[-1]
+            state.step += 1
+            advance()
+            now = time.monotonic()
+            if self.done % LOG_EVERY == 0:
+                speed = len(losses) * config.batch / (now - logged_at)
+                curves = {"train/loss": float(np.mean(losses)), "train/learning_rate": rate}
+                self.log.scalars(self.done, {**curves, "train/pictures_per_second": speed})
+                losses, logged_at = [], now
+            if now - saved_at > config.checkpoint_minutes * 60:
+                state.seconds += now - started
+                self._checkpoint()
+                started = saved_at = time.monotonic()
+        state.seconds += time.monotonic() - started
+
+    def _validate(self, forward: Forward, crops: ImageU8) -> tuple[float, str]:
+        """The AUC of the weights that would be kept, which are kept where it is the best; and what to tell."""
+        config, state = self.config, self.state
+        trained = self.model.get_weights()
+        if config.ema:
+            self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
+        row = {
+            "epoch": state.epoch + 1,
+            "loss": round(state.loss_sum / max(1, state.step), 5),
+            **_validation(self.valid, predict(self.model, crops, config.batch, forward)),
+            "seconds": round(state.seconds),
+        }
+        if row["valid_auc"] > state.best_auc:
+            _save_float32(self.model, config, self.run / "best.keras")
+        self.model.set_weights(trained)
+        append_log(self.run / "log.csv", row)
+        self.log.scalars(self.done, {k.replace("_", "/", 1): v for k, v in row.items() if k.startswith("valid_")})
+        speed = self.done * config.batch / max(state.seconds, 1e-9)
+        return row["valid_auc"], (
+            " ".join(f"{k} {v}" for k, v in row.items())
+            + f", {speed:.1f} pictures/s, at most {_minutes(state, config.epochs)} min left"
+        )
+
+    def _checkpoint(self) -> None:
+        if self.devices.chief:
+            self.log.flush()
+            checkpoint(self.model, self.state, self.run / "checkpoint")
+
+
+def chosen_samples(samples: Sequence[Sample], config: FitConfig) -> list[Sample]:
+    """The samples that a run trains and validates on.
+
+    Raises:
+        UnmaskError: a source to be left out does not exist.
+    """
+    unknown = sorted(set(config.leave_out) - {s.source for s in samples})
+    if unknown:
+        raise UnmaskError(f"--leave-out {', '.join(unknown)}: no such source; see the column source of prepared.csv")
+    kept = limited([s for s in samples if s.source not in config.leave_out], config.limit)
+    if config.share == 1:
+        return kept
+    seen: Counter[str] = Counter()
+    part = []
+    for s in kept:
+        seen[s.source] += s.split == "train"
+        # Evenly from every source: picture n is in where the rounded count goes up.
+        n = seen[s.source]
+        if s.split != "train" or math.ceil(n * config.share) > math.ceil((n - 1) * config.share):
+            part.append(s)
+    return part
 
 
 def learning_rate(config: FitConfig, step: int, total: int) -> float:
@@ -129,51 +244,96 @@ def learning_rate(config: FitConfig, step: int, total: int) -> float:
     return config.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
 
 
-def predict(model: keras.Model, crops: npt.NDArray[np.uint8], batch: int = 32) -> Logits:
-    """Logits of crops: float32 (N,)."""
-    parts = [np.asarray(model.predict_on_batch(crops[i : i + batch])) for i in range(0, len(crops), batch)]
+def predict(
+    model: keras.Model, crops: npt.NDArray[np.uint8], batch: int = 32, forward: Forward | None = None
+) -> Logits:
+    """Logits of crops uint8 RGB (N, size, size, 3): float32 (N,)."""
+    forward = forward or model.predict_on_batch
+    parts = [np.asarray(forward(crops[i : i + batch])) for i in range(0, len(crops), batch)]
     return np.concatenate(parts).reshape(-1).astype(np.float32) if parts else np.empty(0, np.float32)
+
+
+def _batches(train: list[Sample], config: FitConfig, run: Path, devices: Devices) -> TrainingBatches:
+    mixture = Mixture(
+        source_balance=config.source_balance,
+        self_blended=config.self_blended,
+        reconstructed=config.reconstructed,
+        toned=config.toned,
+        reconstructions=run / "reconstructed",
+    )
+    policy = Policy(config.size, config.crop_scale, config.scale_range, config.strength, config.h264)
+    return TrainingBatches(train, config.batch, policy, config.seed, mixture, (devices.worker, devices.workers))
+
+
+def _fit_head(model: keras.Model, config: FitConfig, batches: TrainingBatches, devices: Devices) -> None:
+    """Train the new top alone, so that its first, random gradients do not spoil what the backbone knows.
+
+    Short enough to begin anew after a kill: nothing is kept of it before it is done.
+    """
+    import keras
+
+    whole, trainable = model.optimizer, [layer.trainable for layer in model.layers]
+    for layer in model.layers[:-1]:
+        layer.trainable = False
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    optimizer = keras.optimizers.AdamW(HEAD_LEARNING_RATE)
+    optimizer.build(model.trainable_variables)
+    model.compile(optimizer, loss, jit_compile=False)
+    train_step = devices.step(model)
+    for first in range(0, config.head_steps, batches.steps):
+        for crops, targets in islice(batches.epoch(HEAD_EPOCH + first // batches.steps), config.head_steps - first):
+            train_step(crops, targets)
+    for layer, value in zip(model.layers, trainable, strict=True):
+        layer.trainable = value
+    model.compile(whole, loss, jit_compile=False)
 
 
 def _build(config: FitConfig, imagenet: Path | None) -> keras.Model:
     import keras
 
-    from train.zoo import build
-
     keras.config.set_dtype_policy("mixed_bfloat16" if config.mixed_precision else "float32")
     try:
-        model = build(config.model, config.size, imagenet)
+        model = _plain(config, imagenet)
     finally:
         keras.config.set_dtype_policy("float32")
-    optimizer = keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay)
+    if config.frozen_batch_norm:
+        for layer in model.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.trainable = False
+    optimizer = keras.optimizers.AdamW(
+        config.learning_rate, weight_decay=config.weight_decay, use_ema=config.ema > 0, ema_momentum=config.ema or 0.99
+    )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     model.compile(optimizer, keras.losses.BinaryCrossentropy(from_logits=True), jit_compile=False)
     optimizer.build(model.trainable_variables)
     return model
 
 
+def _plain(config: FitConfig, imagenet: Path | None) -> keras.Model:
+    from train.zoo import build
+
+    options: dict[str, str | float] = {"arch": config.arch, "mode": config.mode, "crop_scale": config.crop_scale}
+    return build(config.model, config.size, imagenet, **options)
+
+
 def _start_from(model: keras.Model, init: Path) -> None:
     """Copy the weights of an earlier model of the same family; it may have had another input size."""
-    import keras
-
     try:
-        model.set_weights(keras.saving.load_model(init, compile=False, safe_mode=True).get_weights())
+        model.set_weights(load_model(init).get_weights())
     except (ValueError, OSError) as error:
         raise UnmaskError(f"{init}: not a model of this family ({str(error).splitlines()[0]}); check --init") from None
 
 
 def _save_float32(model: keras.Model, config: FitConfig, path: Path) -> None:
     """Write the model without its optimizer and computing in float32, whatever it trained in."""
-    from train.zoo import build
-
-    plain = build(config.model, config.size, None)
+    plain = _plain(config, None)
     plain.set_weights(model.get_weights())
     partial = path.with_name("best.partial.keras")
     plain.save(partial)
     partial.replace(path)
 
 
-def _validation(valid: list[Sample], logits: Logits) -> dict[str, float]:
+def _validation(valid: Sequence[Sample], logits: Logits) -> dict[str, float]:
     targets = np.asarray([s.target for s in valid])
     row = {
         "valid_auc": round(metrics.auc(targets, logits), 5),
@@ -185,55 +345,28 @@ def _validation(valid: list[Sample], logits: Logits) -> dict[str, float]:
     return row
 
 
-def _checkpoint(model: keras.Model, state: State, folder: Path) -> None:
-    """Weights, optimizer and position under one new name; the old checkpoint goes only when the new one stands."""
-    folder.mkdir(exist_ok=True)
-    name = f"e{state.epoch:03d}s{state.step:05d}"
-    model.save_weights(folder / f"{name}.partial.weights.h5")
-    os.replace(folder / f"{name}.partial.weights.h5", folder / f"{name}.weights.h5")
-    state.write(folder / f"{name}.json")
-    for old in folder.glob("e*"):
-        if not old.name.startswith(name):
-            old.unlink()
+def _minutes(state: State, epochs: int) -> int:
+    """What the epochs left will take, as long as those before."""
+    return math.ceil(state.seconds / 60 * (epochs / (state.epoch + 1) - 1))
 
 
-def _resume(model: keras.Model, folder: Path) -> State:
-    """Load the newest complete checkpoint into ``model``; its position, or the start."""
-    for position in sorted(folder.glob("e*.json"), reverse=True):
-        weights = position.with_suffix(".weights.h5")
-        if weights.is_file():
-            model.load_weights(weights)
-            return State(**json.loads(position.read_text(encoding="utf-8")))
-    return State()
+class _Speed(ProgressColumn):
+    def __init__(self, batch: int) -> None:
+        super().__init__()
+        self._batch = batch
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed * self._batch:.1f} pictures/s" if task.speed else "")
 
 
-def _claim(run: Path, config: FitConfig) -> None:
-    path = run / "config.json"
-    if path.exists():
-        before = FitConfig.read(path)
-        if before != config:
-            changed = [k for k, v in asdict(config).items() if asdict(before)[k] != v]
-            raise UnmaskError(
-                f"{run}: holds a run with other settings ({', '.join(changed)}); "
-                "name another --run, or give the same settings to resume"
-            )
-    config.write(path)
-
-
-def _log(path: Path, row: dict[str, float]) -> None:
-    new = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, row)
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
-
-
-def _progress() -> Progress:
+def _progress(batch: int, shown: bool) -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        _Speed(batch),
+        TextColumn("left"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
+        disable=not shown,
     )

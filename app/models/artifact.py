@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import site
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,7 +14,16 @@ from app.models.runtimes import Classifier, OpenVINOClassifier, TensorFlowClassi
 if TYPE_CHECKING:
     from app.core.cards import ModelCard, WeightsFile
 
-WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
+
+def _weights_folder() -> Path:
+    """Beside the packages in a checkout; where a wheel puts its data otherwise."""
+    checkout = Path(__file__).resolve().parents[2] / "weights"
+    prefixes = (sys.prefix, site.getuserbase())
+    installed = [Path(prefix) / "share" / "unmask" / "weights" for prefix in prefixes]
+    return next((folder for folder in (checkout, *installed) if (folder / "mediapipe").is_dir()), checkout)
+
+
+WEIGHTS = _weights_folder()
 DEFAULT_MODEL = "unmask-densenet121"
 
 
@@ -25,7 +36,7 @@ def read_card(name: str, folder: Path = WEIGHTS) -> ModelCard:
     """The card of model ``name``.
 
     Raises:
-        UnmaskError: there is no such model, or its card is not valid.
+        UnmaskError: there is no such model, its card is not valid, or it or its folder is a link.
     """
     # pydantic takes a fifth of a second to import, and the window is there before any card is read.
     from app.core.cards import ModelCard
@@ -33,6 +44,8 @@ def read_card(name: str, folder: Path = WEIGHTS) -> ModelCard:
     there = available(folder)
     if name not in there:
         raise UnmaskError(f"{folder / name}: no model here; the models found are: {', '.join(there) or 'none'}")
+    _no_link(folder / name)
+    _no_link(folder / name / "card.json")
     card = ModelCard.read(folder / name / "card.json")
     if card.name != name:
         raise UnmaskError(f"{folder / name}: its card is that of {card.name}; restore the weights folder")
@@ -53,7 +66,9 @@ def load_classifier(card: ModelCard, device: str = "auto", folder: Path = WEIGHT
         if _tensorflow_finds_gpu():
             return TensorFlowClassifier(verified_path(card, "keras", folder), card.preprocessing.size)
         if device == "gpu":
-            raise UnmaskError("gpu: TensorFlow finds no GPU on this machine; choose cpu or auto as the device")
+            raise UnmaskError(
+                "gpu: TensorFlow finds no GPU on this machine; choose cpu or auto as the device (--device cpu)"
+            )
     try:
         xml, weights = card.files["openvino_xml"], card.files["openvino_bin"]
     except KeyError:
@@ -80,6 +95,7 @@ def _verified(place: Path, file: WeightsFile) -> bytes:
     from app.core.cards import sha256_of
 
     path = place / file.name
+    _no_link(path)
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -87,6 +103,12 @@ def _verified(place: Path, file: WeightsFile) -> bytes:
     if sha256_of(data) != file.sha256:
         raise UnmaskError(f"{path}: the weights are not those its card describes (sha256 differs); restore the file")
     return data
+
+
+def _no_link(path: Path) -> None:
+    """Make sure that what a model is made of lies in its own folder."""
+    if path.is_symlink():
+        raise UnmaskError(f"{path}: is a link to another place; put the file itself into the weights folder")
 
 
 def _may_have_gpu() -> bool:

@@ -13,8 +13,11 @@ import numpy.typing as npt
 
 from app.core.errors import UnmaskError
 from app.core.records import ImageU8
+from app.models.keras_form import load_model, with_evidence_map
 
 Floats = npt.NDArray[np.float32]
+PRECISION_KEY = ["unmask", "inference_precision"]
+"""Where a CPU form says which arithmetic it needs; without it OpenVINO chooses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +75,17 @@ class OpenVINOClassifier:
         ov = import_openvino()
         core = ov.Core()
         blob = ov.Tensor(np.frombuffer(weights, np.uint8))
-        model = core.read_model(xml, blob)
+        try:
+            model = core.read_model(xml, blob)
+        except RuntimeError:
+            raise UnmaskError(
+                f"{label}: OpenVINO cannot read the CPU form of this model; restore the weights folder"
+            ) from None
         # One request at a time on all cores, then quickly asleep again: a scan's other stages need the cores too.
-        self._compiled = core.compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
+        options = {"PERFORMANCE_HINT": "LATENCY"}
+        if model.has_rt_info(PRECISION_KEY):
+            options["INFERENCE_PRECISION_HINT"] = model.get_rt_info(PRECISION_KEY).astype(str)
+        self._compiled = core.compile_model(model, "CPU", options)
         self._request = self._compiled.create_infer_request()
         self._size = size
         self._blob = blob
@@ -104,11 +115,10 @@ class TensorFlowClassifier:
     MAX_BATCH = 32
 
     def __init__(self, path: Path, size: int) -> None:
-        import keras
         import tensorflow as tf
 
         try:
-            with_map = with_evidence_map(keras.saving.load_model(path, compile=False, safe_mode=True))
+            with_map = with_evidence_map(load_model(path))
         except (ValueError, OSError, TypeError, KeyError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UnmaskError(
@@ -154,32 +164,6 @@ class FakeClassifier:
 
     def close(self) -> None:
         pass
-
-
-def with_evidence_map(model: Any) -> Any:
-    """A Keras model with outputs ``logit`` and ``map`` from one that ends in pooling and one dense unit.
-
-    ``map`` is the last feature map times the dense unit's weights, so that logit = mean(map) + bias. Up to a
-    positive factor its positive part is Grad-CAM (Selvaraju et al., ICCV 2017) of the logit: the gradient of a
-    dense unit after global average pooling is its weights (Zhou et al., CVPR 2016). So a heatmap costs no
-    backward pass, and the CPU form can give it too.
-
-    Raises:
-        ValueError: the model does not end that way.
-    """
-    import keras
-
-    pools = [layer for layer in model.layers if isinstance(layer, keras.layers.GlobalAveragePooling2D)]
-    dense = model.layers[-1]
-    one_unit = isinstance(dense, keras.layers.Dense) and dense.units == 1
-    if len(pools) != 1 or not one_unit or dense.activation is not keras.activations.linear:
-        raise ValueError(f"model {model.name} does not end in one global average pooling and one linear dense unit")
-    kernel = np.asarray(dense.kernel).reshape(-1)
-    features = pools[0].input
-    places = keras.layers.Conv2D(1, 1, use_bias=False, dtype="float32", name="evidence")
-    flat = keras.layers.Reshape(tuple(features.shape[1:3]), dtype="float32", name="map")(places(features))
-    places.set_weights([kernel.reshape(1, 1, -1, 1)])
-    return keras.Model(model.inputs, [model.outputs[0], flat])
 
 
 def _check(crops: ImageU8, size: int) -> None:

@@ -46,6 +46,7 @@ class ScanOptions:
         min_face: faces with a shorter side below this are not looked at, pixels.
         vid_stride: every n-th frame is analysed; all are decoded.
         save: write the annotated video.
+        redact: no face that is not flagged AI-GENERATED can be recognised in what is written.
     """
 
     analyzer: AnalyzerOptions = field(default_factory=AnalyzerOptions)
@@ -53,6 +54,7 @@ class ScanOptions:
     min_face: float = 20.0
     vid_stride: int = 1
     save: bool = True
+    redact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,7 @@ class _Run:
         self._source, self._work, self._models, self._options = source, work, models, options
         self._fingerprint = fingerprint
         self._info = source.info if isinstance(source, FileSource) else None
-        self._highlights = Highlights()
+        self._highlights = Highlights(redact=options.redact)
         self._analyzer = FrameAnalyzer(
             models.detector, models.classifier, models.card, options.analyzer, self._highlights.offer
         )
@@ -160,6 +162,7 @@ class _Run:
                 source.height,
                 grid_fps(source.fps, self._info, options.vid_stride),
                 sinks.get("video"),
+                redact=options.redact,
             )
 
     def go(self, stop: threading.Event, on_progress: Callable[[int, int | None], None]) -> None:
@@ -230,8 +233,10 @@ class _Run:
 
     def _state(self) -> dict[str, Any]:
         """The state after the frame just analysed, taken on the analysing thread, written on the writer's."""
+        # A picture of a face that may never be flagged is not written, even if a resumed scan shows fewer of them.
+        kept = {t.id for t in self._analyzer.tracks() if t.opinion.verdict is Verdict.FAKE}
         return {
-            "highlights": self._highlights.snapshot(),
+            "highlights": self._highlights.snapshot(kept if self._options.redact else None),
             "fingerprint": self._fingerprint,
             "read": self._read,
             "done": self._done,
@@ -270,7 +275,13 @@ class _Run:
         if isinstance(sink := self._sinks.get("video"), VideoSink) and (parts := sink.checkpoint()["parts"]):
             sound = self._source.path if isinstance(self._source, FileSource) else None
             join_parts(
-                self._work, parts, folder / "annotated.mp4", sound=sound, info=self._info, cut_to_picture=partial
+                self._work,
+                parts,
+                folder / "annotated.mp4",
+                sound=sound,
+                info=self._info,
+                cut_to_picture=partial,
+                redacted=self._options.redact,
             )
         if self._complete:
             shutil.rmtree(self._work, ignore_errors=True)
@@ -289,11 +300,8 @@ class _Run:
             device=self._models.classifier.device,
             settings=settings_of(self._options),
             timelines=read_timelines(folder / "faces.jsonl"),
-            highlights=tuple(
-                h
-                for t in tracks
-                for h in self._highlights.telling(t.id, toward_fake=t.opinion.verdict is not Verdict.REAL)
-            ),
+            highlights=self._highlights.of(tracks),
+            redacted=self._options.redact,
             error=error,
             partial=partial,
             fingerprint=self._fingerprint,

@@ -51,6 +51,7 @@ class LiveEngine:
         options: of the analysis; see :meth:`set_options`.
         live: a camera, screen or stream, of which the newest frame is shown and which is brought back when it is
             lost; else a file, paced by its own timestamps. Either way the analysis takes the newest shown frame.
+        redact: no face that is not flagged AI-GENERATED can be recognised in recordings and reports.
         on_state: told of each new state in order, from any thread, never while a lock is held; must return soon.
         on_event: told of each event, in the same way.
     """
@@ -62,6 +63,7 @@ class LiveEngine:
         options: AnalyzerOptions,
         *,
         live: bool,
+        redact: bool = False,
         clock: Callable[[], float] = time.monotonic,
         on_state: Callable[[LiveState], None] = lambda state: None,
         on_event: Callable[[LiveEvent], None] = lambda event: None,
@@ -77,7 +79,9 @@ class LiveEngine:
         self._working: set[object] = set()
         self._pause_wanted = False
         self._teller = Teller()
-        self._analysis = Analysis(options, clock=clock, on_result=self._analyzed, on_flagged=self._flagged)
+        self._analysis = Analysis(
+            options, clock=clock, redact=redact, on_result=self._analyzed, on_flagged=self._flagged
+        )
         # Of the open source and the loaded models.
         self._opened = self._seen_to_end = False
         self._name = ""
@@ -190,7 +194,7 @@ class LiveEngine:
                 raise IllegalMove(f"nothing to record: the live engine is {self._state.value}")
             if self._recording is not None:
                 raise IllegalMove("a recording is under way; stop it first")
-            recording = Recording(folder, lambda: self._fps, self._recording_ended)
+            recording = Recording(folder, lambda: self._fps, self._recording_ended, redact=self.highlights.redact)
             self._recording = recording
             self._working.add(recording)
             self._threads = [t for t in self._threads if t.is_alive() or t.ident is None]
@@ -239,6 +243,10 @@ class LiveEngine:
     def latest_result(self) -> FrameResult | None:
         """What is known of the newest analysed frame; None before the first and right after a seek."""
         return self._analysis.latest_result()
+
+    def latest_analysed(self) -> tuple[Frame, FrameResult] | None:
+        """The newest analysed frame and what is known of it; a newer one may be shown already."""
+        return self._analysis.latest_analysed()
 
     def tracks(self) -> list[TrackResult]:
         """The verdict on every face of the session, at most a fifth of a second old."""
@@ -380,7 +388,7 @@ class LiveEngine:
         if error is not None:
             self.tell(EventKind.RECORDING_FAILED, str(error))
         elif recording.video.exists():
-            self.tell(EventKind.RECORDING_SAVED, f"saved {recording.video}")
+            self.tell(EventKind.RECORDING_SAVED, f"saved {recording.video}{recording.note}")
         self._has_ended(recording)
 
 

@@ -38,6 +38,7 @@ class Analysis:
 
     Args:
         on_result: told of every analysed frame, on the inference thread.
+        redact: no face that is not flagged can be recognised in the report.
         on_flagged: told of every track whose displayed verdict turned to AI-GENERATED: its id and the reason.
     """
 
@@ -46,12 +47,13 @@ class Analysis:
         options: AnalyzerOptions,
         *,
         clock: Callable[[], float] = time.monotonic,
+        redact: bool = False,
         on_result: Callable[[Shown, FrameResult], None],
         on_flagged: Callable[[int, str], None],
     ) -> None:
         self.options = options
         """Read before every frame; any thread may set it."""
-        self.highlights = Highlights()
+        self.highlights = Highlights(redact=redact)
         self.session = Session()
         self._clock = clock
         self._on_result, self._on_flagged = on_result, on_flagged
@@ -94,6 +96,10 @@ class Analysis:
             return None
         return found[1]
 
+    def latest_analysed(self) -> tuple[Frame, FrameResult] | None:
+        found = self._results.peek()
+        return None if found is None else (found[0].frame, found[1])
+
     def latest_face(self, track: int) -> ScoredFace | None:
         return self._faces.get(track)
 
@@ -102,11 +108,7 @@ class Analysis:
         tracks, options = self.session.tracks, self.options
         frames, faces, last_s = self.session.totals
         with self._lock:
-            highlights = tuple(
-                h
-                for t in tracks
-                for h in self.highlights.telling(t.id, toward_fake=t.opinion.verdict is not Verdict.REAL)
-            )
+            highlights = self.highlights.of(tracks)
         return VideoReport(
             source=source,
             kind="video",
@@ -120,6 +122,7 @@ class Analysis:
             settings={key: value for key, value in asdict(options).items() if value is not None},
             timelines=self.session.timelines(),
             highlights=highlights,
+            redacted=self.highlights.redact,
             error=error,
             partial=partial,
         )

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from app.core.errors import UnmaskError
-from app.core.records import Frame, FrameResult, ImageU8, Verdict
+from app.core.records import Frame, FrameResult, ImageU8
 from app.core.scoring import video_opinion
 from app.pipeline.batch import Models, ScanOptions, settings_of
 from app.pipeline.highlights import Highlights
@@ -24,6 +24,7 @@ from app.pipeline.run import cannot_write, safe_name, unique_name, write_summary
 from app.pipeline.sinks import face_lines
 from app.vision.analyzer import FrameAnalyzer
 from app.vision.overlay import draw
+from app.vision.redaction import Redactor
 from app.vision.sources import read_image
 
 
@@ -40,7 +41,7 @@ def scan_picture(path: str, models: Models, options: ScanOptions) -> tuple[Video
         UnmaskError: the picture cannot be read.
     """
     image = read_image(Path(path))
-    highlights = Highlights(per_side=1)
+    highlights = Highlights(per_side=1, redact=options.redact)
     analyzer = FrameAnalyzer(models.detector, models.classifier, models.card, options.analyzer, highlights.offer)
     result = analyzer.analyze(Frame(0, 0.0, image))
     tracks = tuple(analyzer.tracks())
@@ -48,6 +49,8 @@ def scan_picture(path: str, models: Models, options: ScanOptions) -> tuple[Video
     # A picture has no "last second": its faces carry the verdict itself.
     result = FrameResult(0, 0.0, tuple(replace(face, opinion=opinions[face.track]) for face in result.faces))
     annotated = np.array(image)
+    if options.redact:
+        Redactor().redact(annotated, result)
     draw(annotated, result)
     report = VideoReport(
         source=path,
@@ -61,9 +64,8 @@ def scan_picture(path: str, models: Models, options: ScanOptions) -> tuple[Video
         device=models.classifier.device,
         settings=settings_of(options),
         boxes={face.track: face.detection.box.xyxy for face in result.faces},
-        highlights=tuple(
-            h for t in tracks for h in highlights.telling(t.id, toward_fake=t.opinion.verdict is not Verdict.REAL)
-        ),
+        highlights=highlights.of(tracks),
+        redacted=options.redact,
     )
     return report, annotated, [{"source": path, **line} for line in face_lines(result)]
 

@@ -29,12 +29,20 @@ class Recording:
 
     Args:
         fps: of the source; asked when the first frame comes.
+        redact: pixelate faces that are not flagged.
         ended: told on the sinks thread when nothing more is written, with the error if there was one.
     """
 
     def __init__(
-        self, folder: Path, fps: Callable[[], float], ended: Callable[[Recording, UnmaskError | None], None]
+        self,
+        folder: Path,
+        fps: Callable[[], float],
+        ended: Callable[[Recording, UnmaskError | None], None],
+        *,
+        redact: bool = False,
     ) -> None:
+        self._redact = redact
+        self.note = " (faces that are not flagged are pixelated)" if redact else ""
         self.folder = folder
         self.video = folder / "annotated.mp4"
         self._fps = fps
@@ -99,7 +107,7 @@ class Recording:
         if self._jsonl is None or self._video is None:
             height, width = frame.image.shape[:2]
             self._jsonl = JsonlSink(self._work / "faces.jsonl")
-            self._video = VideoSink(self._work, width, height, min(max(fps, 1.0), 30.0))
+            self._video = VideoSink(self._work, width, height, min(max(fps, 1.0), 30.0), redact=self._redact)
         if self._before is not None:
             gap = frame.time_s - self._before[0]
             same = generation == self._before[1] and gap > 0
@@ -149,7 +157,15 @@ class Recording:
             lines.replace(self.folder / "faces.jsonl")
         if self._parts:
             try:
-                join_parts(self._work, self._parts, self.video, sound=None, info=None, cut_to_picture=True)
+                join_parts(
+                    self._work,
+                    self._parts,
+                    self.video,
+                    sound=None,
+                    info=None,
+                    cut_to_picture=True,
+                    redacted=self._redact,
+                )
             except UnmaskError:
                 for number, name in enumerate(self._parts, 1):
                     (self._work / name).replace(self.folder / f"annotated-{number}.mp4")

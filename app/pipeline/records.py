@@ -57,6 +57,7 @@ class VideoReport:
         highlights: most telling first within a track.
         error: one sentence where something went wrong, else None.
         partial: the scan did not reach the end of the source.
+        redacted: faces that are not flagged AI-GENERATED cannot be recognised in its pictures.
         fingerprint: of source, model and options; equal ones give equal results.
     """
 
@@ -76,6 +77,7 @@ class VideoReport:
     error: str | None = None
     partial: bool = False
     fingerprint: str = ""
+    redacted: bool = False
 
     def summary(self) -> dict[str, Any]:
         """The object of this source in ``summary.json`` and on standard output with ``--json``."""
@@ -94,6 +96,7 @@ class VideoReport:
             "duration_s": round(self.duration_s, 3),
             "device": self.device,
             "fingerprint": self.fingerprint,
+            "redacted": self.redacted,
         }
 
     def _track_summary(self, track: TrackResult) -> dict[str, Any]:

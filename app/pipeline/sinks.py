@@ -17,6 +17,7 @@ from app.core.records import Frame, FrameResult
 from app.pipeline.records import SCHEMA
 from app.vision.media import MediaInfo, ffmpeg_binary, utf8_name
 from app.vision.overlay import draw
+from app.vision.redaction import Redactor
 
 
 class Sink(Protocol):
@@ -116,14 +117,23 @@ class VideoSink:
         width, height: of the frames, pixels; odd sizes are padded by one pixel in the video.
         fps: of the grid, frames a second.
         checkpoint: of an earlier sink in the same folder.
+        redact: pixelate faces that are not flagged: see :class:`Redactor`.
     """
 
     LONGEST_GAP_S = 60.0
     """A longer jump of the timestamps is a fault of the file, not a pause worth millions of repeated frames."""
 
     def __init__(
-        self, folder: Path, width: int, height: int, fps: float, checkpoint: dict[str, Any] | None = None
+        self,
+        folder: Path,
+        width: int,
+        height: int,
+        fps: float,
+        checkpoint: dict[str, Any] | None = None,
+        *,
+        redact: bool = False,
     ) -> None:
+        self._redactor = Redactor((checkpoint or {}).get("held")) if redact else None
         self._folder = folder
         self._size = (width, height)
         self._fps = fps
@@ -134,9 +144,12 @@ class VideoSink:
 
     def take(self, frame: Frame, result: FrameResult) -> None:
         image = frame.image
+        # Before the size is changed: the boxes are those of the frame as it came.
+        if self._redactor is not None:
+            self._redactor.redact(image, result)
+        draw(image, result)
         if (image.shape[1], image.shape[0]) != self._size:
             image = cv2.resize(image, self._size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-        draw(image, result)
         slot = round(frame.time_s * self._fps)
         if slot < self._slot:
             return  # Frames come faster than the grid: to show them all would leave the sound behind.
@@ -151,7 +164,8 @@ class VideoSink:
 
     def checkpoint(self) -> dict[str, Any]:
         self._finish()
-        return {"parts": self._parts, "slot": self._slot}
+        held = {} if self._redactor is None else self._redactor.state()
+        return {"parts": self._parts, "slot": self._slot, "held": held}
 
     def abort(self) -> None:
         if self._process is not None:
@@ -230,13 +244,21 @@ def grid_fps(fps: float, info: MediaInfo | None, stride: int = 1) -> float:
 
 
 def join_parts(
-    folder: Path, parts: list[str], target: Path, *, sound: Path | None, info: MediaInfo | None, cut_to_picture: bool
+    folder: Path,
+    parts: list[str],
+    target: Path,
+    *,
+    sound: Path | None,
+    info: MediaInfo | None,
+    cut_to_picture: bool,
+    redacted: bool = False,
 ) -> None:
     """Make the annotated video of its parts and the source's own sound, in step, under its final name.
 
     Args:
         sound: the source file; None, or a file without sound, gives a silent video.
         cut_to_picture: end the sound with the picture, for a scan that did not reach the end.
+        redacted: said in the file's own comment, which tells what it contains.
 
     Raises:
         UnmaskError: it cannot be written.
@@ -259,6 +281,7 @@ def join_parts(
             options |= {"c:a": "copy"} if copies else {"c:a": "aac", "b:a": "160k"}
             if cut_to_picture:
                 options["shortest"] = None
+        options["metadata"] = f"comment={_contents(redacted, with_sound=len(inputs) > 1)}"
         stream = ffmpeg.output(*inputs, "file:joined.mp4", **options)
         command = ffmpeg.compile(stream.global_args("-v", "error", "-y", "-nostdin", "-copyts"), cmd=ffmpeg_binary())
         done = subprocess.run(command, capture_output=True, check=False, cwd=folder, start_new_session=True)
@@ -269,9 +292,16 @@ def join_parts(
             raise _cannot_write(target, error) from None
     elif sound is not None:
         # Sound that ffmpeg cannot read must not cost the picture.
-        join_parts(folder, parts, target, sound=None, info=None, cut_to_picture=cut_to_picture)
+        join_parts(folder, parts, target, sound=None, info=None, cut_to_picture=cut_to_picture, redacted=redacted)
     else:
         raise _ffmpeg_failed(target, done.stderr)
+
+
+def _contents(redacted: bool, *, with_sound: bool) -> str:
+    """What the annotated video contains, for whoever is given it."""
+    faces = "faces not flagged AI-GENERATED are pixelated" if redacted else "faces can be recognised"
+    sound = "the source's sound, unchanged" if with_sound else "no sound"
+    return f"Made by Unmask: the source's picture with verdicts drawn on it; {faces}; {sound}."
 
 
 def _cannot_write(path: Path, error: OSError) -> UnmaskError:

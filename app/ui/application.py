@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from PySide6.QtCore import QCoreApplication, QSettings, QTimer
-from PySide6.QtGui import QColor, QIcon, QPainter, QPixmap
+from PySide6.QtGui import QGuiApplication, QIcon
 from PySide6.QtWidgets import QApplication
 
-from app import __version__
+from app import DEMO, __version__
 from app.ui.choices import SourceChoice
 from app.ui.main_window import MainWindow
 
@@ -25,12 +25,13 @@ def run(
     device: str | None = None,
     threshold: float | None = None,
     output: Path | None = None,
+    redact: bool = False,
 ) -> int:
     """Show the window until it is closed; the exit code.
 
     Args:
         source: shown at once: a camera's number, ``screen``, ``screen:X,Y,WIDTH,HEIGHT``, ``demo``, a file or a URL.
-        model, device, threshold, output: for this time only, over the settings.
+        model, device, threshold, output, redact: for this time only, over the settings.
     """
     application = QApplication.instance() or QApplication(sys.argv[:1])
     assert isinstance(application, QApplication)
@@ -40,9 +41,10 @@ def run(
     # One look everywhere, and one that follows the system into the dark.
     application.setStyle("Fusion")
     application.setWindowIcon(_app_icon())
+    QGuiApplication.setDesktopFileName("unmask")
     store = QSettings()
     window = MainWindow(store)
-    window.override(model=model, device=device, threshold=threshold, output=output)
+    window.override(model=model, device=device, threshold=threshold, output=output, redact=redact)
     window.show()
     choice = SourceChoice.of(source) if source is not None else window.memory.to_reopen()
     if choice is not None:
@@ -81,16 +83,4 @@ def _quit_on_signals(window: MainWindow) -> None:
 
 def _app_icon() -> QIcon:
     """Half a face in each of the two colours of the verdicts."""
-    pixmap = QPixmap(128, 128)
-    pixmap.fill(QColor(0, 0, 0, 0))
-    painter = QPainter(pixmap)
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    painter.setPen(QColor(0, 0, 0, 0))
-    for start, colour in ((90, "#0072B2"), (270, "#D55E00")):
-        painter.setBrush(QColor(colour))
-        painter.drawPie(8, 8, 112, 112, start * 16, 180 * 16)
-    painter.setBrush(QColor("white"))
-    for x in (38, 76):
-        painter.drawEllipse(x, 48, 14, 14)
-    painter.end()
-    return QIcon(pixmap)
+    return QIcon(str(DEMO.with_name("unmask.svg")))

@@ -39,6 +39,7 @@ def make_engine(
         lambda: load_models(settings, lambda: engine.state is LiveState.LOADING),
         settings.analyzer_for(choice),
         live=choice.is_live,
+        redact=settings.redact,
         on_state=on_state,
         on_event=on_event,
     )

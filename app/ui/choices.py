@@ -130,6 +130,7 @@ class Settings:
         mirror: show cameras like a mirror.
         reopen: at the start, go on with the last source. Off unless asked for: a camera that goes on by itself, or a
             film that begins to play, is a bad surprise.
+        redact: pixelate faces that are not flagged in all that is kept; of this run only, from the command line.
     """
 
     threshold: float | None = None
@@ -142,6 +143,7 @@ class Settings:
     notify: bool = False
     mirror: bool = True
     reopen: bool = False
+    redact: bool = False
 
     def analyzer_for(self, choice: SourceChoice) -> AnalyzerOptions:
         """What the engine goes by; it may change while it runs."""

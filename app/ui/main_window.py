@@ -171,7 +171,7 @@ class MainWindow(WindowLayout):
         a.previous.triggered.connect(lambda: self._go_suspicious(-1))
         a.next.triggered.connect(lambda: self._go_suspicious(1))
         a.record.triggered.connect(self._record)
-        a.snapshot.triggered.connect(lambda: self.keeper.snapshot(self.settings.output))
+        a.snapshot.triggered.connect(lambda: self.keeper.snapshot(self.settings.output, redact=self.settings.redact))
         a.export.triggered.connect(lambda: self.keeper.export(self.settings.output))
         a.heatmap.toggled.connect(lambda _: self._show_heat())
         a.mirror.toggled.connect(self.view.set_mirror)

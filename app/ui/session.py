@@ -61,13 +61,22 @@ class Keeper(QObject):
         ways = [_show(self._folder)] if self._folder else []
         self._banner.tell(f"Recording {text}", ways, Tone.INFO)
 
-    def snapshot(self, output: Path) -> None:
-        """Write the picture on show, with its boxes, as a PNG."""
-        newest, choice = self._bridge.newest, self._bridge.choice
-        if newest is None or choice is None:
+    def snapshot(self, output: Path, *, redact: bool = False) -> None:
+        """Write the picture on show, with its boxes, as a PNG.
+
+        Args:
+            redact: pixelate faces that are not flagged; of the newest picture in which faces were looked for.
+        """
+        newest, choice, engine = self._bridge.newest, self._bridge.choice, self._bridge.engine
+        if newest is None or choice is None or engine is None:
             return
+        if redact:
+            # The picture on show may be newer than its boxes: whoever has just moved would be beside their mosaic.
+            newest = engine.latest_analysed() or (newest[0], None)
         path = output / "snapshots" / f"{stamped(choice)}.png"
-        in_background(self, lambda: write_snapshot(path, *newest), self._snapshot_done, self._banner.tell)
+        in_background(
+            self, lambda: write_snapshot(path, *newest, redact=redact), self._snapshot_done, self._banner.tell
+        )
 
     def export(self, output: Path) -> None:
         """Write the report of everything seen so far."""
@@ -107,16 +116,21 @@ class EventLog(QListWidget):
             self.takeItem(self.count() - 1)
 
 
-def write_snapshot(path: Path, frame: Frame, result: FrameResult | None) -> Path:
-    """Write the frame with its faces drawn; runs in the pool.
+def write_snapshot(path: Path, frame: Frame, result: FrameResult | None, *, redact: bool = False) -> Path:
+    """Write the frame with its faces drawn, and those that are not flagged pixelated; runs in the pool.
 
     Raises:
-        UnmaskError: it cannot be written.
+        UnmaskError: it cannot be written, or it is to be redacted and its faces are not known yet.
     """
     from app.pipeline.pictures import write_picture
     from app.vision.overlay import draw
+    from app.vision.redaction import Redactor
 
     image = np.array(frame.image)
+    if redact:
+        if result is None:
+            raise UnmaskError(f"{path}: its faces were not looked for yet; keep the picture again in a moment")
+        Redactor().redact(image, result)
     if result is not None:
         draw(image, result)
     _make_folder(path.parent)

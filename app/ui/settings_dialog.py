@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,7 +85,8 @@ class SettingsDialog(QDialog):
         self._lay_out()
 
     def chosen(self) -> Settings:
-        return Settings(
+        return replace(
+            self._before,
             threshold=None if self.use_own.isChecked() else round(self.threshold.value() / 100, 4),
             score_interval_s=round(self.interval.value(), 2),
             smoothing_s=round(self.smoothing.value(), 2),

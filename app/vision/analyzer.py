@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from app.core.crops import crop_face, measure_quality
+from app.core.crops import crop_face, measure_quality, square_around
 from app.core.records import (
+    Box,
     Detection,
     FaceResult,
     Frame,
@@ -76,13 +77,17 @@ class AnalyzerOptions:
 
 @dataclass(frozen=True, slots=True)
 class ScoredFace:
-    """A face at the moment it was scored: the crop (uint8 RGB), the evidence map and the calibrated logit."""
+    """A face at the moment it was scored: the crop (uint8 RGB), the evidence map and the calibrated logit.
+
+    ``others`` are the boxes of the frame's other faces, pixels of the crop; most lie outside it.
+    """
 
     track: int
     time_s: float
     logit: float
     crop: ImageU8
     evidence: npt.NDArray[np.float32]
+    others: tuple[Box, ...] = ()
 
 
 @dataclass(slots=True)
@@ -137,7 +142,7 @@ class FrameAnalyzer:
             track.last_s = frame.time_s
             track.faces += 1
             track.largest_px = max(track.largest_px, detection.box.size)
-        scores = self._score(frame, *self._due(frame, ids, detections))
+        scores = self._score(frame, *self._due(frame, ids, detections), detections)
         faces = tuple(
             FaceResult(
                 id_, detection, *scores.get(id_, (None, None)), self._opinion_now(self._tracks[id_], frame.time_s)
@@ -154,7 +159,7 @@ class FrameAnalyzer:
         refusals = [why_not_judged(self._crop(frame, f.detection)[1], self._thresholds) for f in result.faces]
         judged = zip(result.faces, refusals, strict=True)
         due = [(f.track, f.detection) for f, no in judged if no is None and self._tracks[f.track].refusal is not None]
-        scores = self._score(frame, due, None)
+        scores = self._score(frame, due, None, [f.detection for f in result.faces])
         faces = []
         for face, refusal in zip(result.faces, refusals, strict=True):
             quality, logit = scores.get(face.track, (face.quality, face.logit))
@@ -215,11 +220,11 @@ class FrameAnalyzer:
         return crop, _rounded(measure_quality(crop, detection))
 
     def _score(
-        self, frame: Frame, due: Sequence[tuple[int, Detection]], most: int | None
+        self, frame: Frame, due: Sequence[tuple[int, Detection]], most: int | None, present: Sequence[Detection]
     ) -> dict[int, tuple[Quality | None, float | None]]:
         """Crop and score, ``most`` at most: track id -> quality and, where the gates let it pass, calibrated logit."""
         results: dict[int, tuple[Quality | None, float | None]] = {}
-        passed: list[tuple[int, Quality, ImageU8]] = []
+        passed: list[tuple[int, Quality, ImageU8, Detection]] = []
         for id_, detection in due:
             track = self._tracks[id_]
             if most is not None and len(passed) >= most:
@@ -228,20 +233,29 @@ class FrameAnalyzer:
             crop, quality = self._crop(frame, detection)
             track.refusal = why_not_judged(quality, self._thresholds)
             if track.refusal is None:
-                passed.append((id_, quality, crop))
+                passed.append((id_, quality, crop, detection))
             else:
                 track.refusals[track.refusal.split(":")[0]] += 1
                 results[id_] = (quality, None)
         if passed:
             smoothing = {} if self._options.smoothing_s is None else {"time_constant_s": self._options.smoothing_s}
-            scores = self._classifier.score(np.stack([crop for _, _, crop in passed]))
-            for (id_, quality, crop), raw, evidence in zip(passed, scores.logits, scores.maps, strict=True):
+            scores = self._classifier.score(np.stack([crop for _, _, crop, _ in passed]))
+            for (id_, quality, crop, detection), raw, evidence in zip(passed, scores.logits, scores.maps, strict=True):
                 logit = round(calibrated(float(raw), self._card.calibration), 4)
                 self._tracks[id_].evidence.add(logit, frame.time_s, **smoothing)
                 results[id_] = (quality, logit)
                 if self._on_scored:
-                    self._on_scored(ScoredFace(id_, frame.time_s, logit, crop, evidence))
+                    others = self._others(detection, present)
+                    self._on_scored(ScoredFace(id_, frame.time_s, logit, crop, evidence, others))
         return results
+
+    def _others(self, detection: Detection, present: Sequence[Detection]) -> tuple[Box, ...]:
+        """The boxes of all faces but ``detection``, in pixels of its crop."""
+        input_ = self._card.preprocessing
+        left, top, side = square_around(detection.box, input_.crop_scale)
+        k = input_.size / side
+        boxes = [other.box for other in present if other is not detection]
+        return tuple(Box((b.x0 - left) * k, (b.y0 - top) * k, (b.x1 - left) * k, (b.y1 - top) * k) for b in boxes)
 
     def _turn(self, id_: int) -> tuple[float, int]:
         """Where few may be scored, the smallest goes first: scored longest ago, then least often."""

@@ -16,6 +16,7 @@ import numpy as np
 
 from app.core.errors import UnmaskError
 from app.core.records import Box, Detection, ImageU8
+from app.models.artifact import WEIGHTS
 
 FULL_RANGE = "face_detection_full_range_sparse.tflite"
 SHORT_RANGE = "face_detection_short_range.tflite"
@@ -51,7 +52,7 @@ class MediaPipeDetector:
     """
 
     def __init__(self, confidence: float = 0.5, min_size: float = 20.0, folder: Path | None = None) -> None:
-        folder = folder or Path(__file__).resolve().parents[2] / "weights" / "mediapipe"
+        folder = folder or WEIGHTS / "mediapipe"
         self._min_size = min_size
         with _stderr_silenced():
             self._mp, vision, base_options = _import_mediapipe()

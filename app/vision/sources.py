@@ -134,6 +134,7 @@ class FileSource(_CaptureSource):
         # FFmpeg would show a picture as a video of one frame, the cover of a song too.
         if path.suffix.lower() in PICTURE_SUFFIXES:
             raise UnmaskError(f"{path}: this is a picture, not a video; use python -m app image")
+        _refuse_playlist(path)
         self.path = path
         self.info: MediaInfo = probe(path.resolve())
         if self.info.audio_codec and not self.info.has_video:
@@ -253,6 +254,21 @@ def check_readable(path: Path) -> None:
         raise UnmaskError(f"{path}: the file is empty (0 bytes); try another copy")
     if not os.access(path, os.R_OK):
         raise UnmaskError(f"{path}: may not be read; give yourself read permission")
+
+
+def _refuse_playlist(path: Path) -> None:
+    """Make sure that ``path`` is a video and not a text that leads FFmpeg to other files.
+
+    Raises:
+        UnmaskError: it is.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()
+    except OSError as error:
+        raise UnmaskError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+    if head.startswith((b"#EXTM3U", b"ffconcat", b"[playlist]")) or b"<MPD" in head or b"<CompositionPlaylist" in head:
+        raise UnmaskError(f"{path}: this is a playlist, not a video; give the videos that it names")
 
 
 def read_image(path: Path) -> ImageU8:

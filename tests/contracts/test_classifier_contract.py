@@ -15,13 +15,13 @@ import pytest
 from app.core.errors import UnmaskError
 from app.core.records import ImageU8
 from app.models.gradcam import heatmap
+from app.models.keras_form import with_evidence_map
 from app.models.runtimes import (
     Classifier,
     FakeClassifier,
     OpenVINOClassifier,
     TensorFlowClassifier,
     import_openvino,
-    with_evidence_map,
 )
 
 SIZE = 64
@@ -221,13 +221,14 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
         TensorFlowClassifier(tmp_path / "model.keras", SIZE)
 
 
-@pytest.mark.parametrize("ending", ["flatten", "two units", "sigmoid"])
+@pytest.mark.parametrize("ending", ["max pooling", "flatten, two units", "two units", "sigmoid"])
 def test_a_model_that_ends_otherwise_has_no_map(ending: str) -> None:
     import keras
 
     inputs = keras.Input((8, 8, 3))
-    x = keras.layers.Flatten()(inputs) if ending == "flatten" else keras.layers.GlobalAveragePooling2D()(inputs)
-    units, activation = (2 if ending == "two units" else 1), ("sigmoid" if ending == "sigmoid" else None)
+    pools = {"max pooling": keras.layers.GlobalMaxPooling2D, "flatten, two units": keras.layers.Flatten}
+    x = pools.get(ending, keras.layers.GlobalAveragePooling2D)()(inputs)
+    units, activation = (2 if ending.endswith("two units") else 1), ("sigmoid" if ending == "sigmoid" else None)
     model = keras.Model(inputs, keras.layers.Dense(units, activation=activation)(x))
     with pytest.raises(ValueError, match="does not end in"):
         with_evidence_map(model)

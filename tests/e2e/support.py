@@ -195,7 +195,7 @@ def leftovers(folder: Path) -> list[str]:
 
 VERDICTS = {"real", "fake", "uncertain"}
 KEYS = {"schema", "source", "verdict", "p_fake", "reason", "frames", "faces", "model", "tracks", "error", "partial"}
-MORE_KEYS = {"duration_s", "device", "fingerprint"}
+MORE_KEYS = {"duration_s", "device", "fingerprint", "redacted"}
 TRACK_KEYS = {"id", "verdict", "p_fake", "reason", "first_s", "last_s", "faces"}
 MORE_TRACK_KEYS = {"scored", "largest_px"}
 

@@ -74,7 +74,7 @@ CASES = [
     (song_with_cover, "only sound", "give a video with pictures"),
     (folder_without_videos, "no file of these kinds", ".mp4"),
     (pipe, "not a regular file", "give a file"),
-    (web_playlist, "not a video", "try another copy"),
+    (web_playlist, "this is a playlist", "give the videos that it names"),
 ]
 
 

@@ -7,18 +7,21 @@ import json
 import os
 import shutil
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
 
+import cv2
 import pytest
 
 from tests.e2e.conftest import Cli
-from tests.e2e.support import checked, frame_count, kept, leftovers, lines, table
+from tests.e2e.support import checked, ffmpeg, frame_count, kept, leftovers, lines, squares, table
 
 NAMES = [
     "with spaces.mp4", "it's \"quoted\".mp4", "two\nlines.mp4", "-x.mp4", "--threshold.mp4", "日本語 émoji 🙂.mp4",
     "[x]*?.mp4",     "a:b%03d.mp4", "$(touch x);&|.mp4", "=1+1.mp4", "<b>&amp;.mp4",
     "tab\t\x1b[31m.mp4", "ends with dot..mp4", ".hidden.mp4",
-    "concat:a.mp4", "http:--x.mp4", "n" * 240 + ".mp4", "\udcff\udcfe not utf8 \udce9.mp4", "summary.json.mp4",
+    "concat:a.mp4", "http:--x.mp4", "n" * 240 + ".mp4", "é" * 125 + "x.mp4",
+    "\udcff\udcfe not utf8 \udce9.mp4", "summary.json.mp4",
 ]  # fmt: skip
 
 
@@ -70,10 +73,6 @@ def test_a_bad_file_with_a_bad_name_is_told_in_one_line(unmask: Cli, here: Path)
 
 
 def test_pictures_with_any_name(unmask: Cli, here: Path, tmp_path: Path) -> None:
-    import cv2
-
-    from tests.e2e.support import squares
-
     data = cv2.imencode(".png", squares((20, 20, 60, (255, 255, 255))))[1].tobytes()
     names = [name.replace(".mp4", ".png") for name in NAMES]
     for name in names:
@@ -128,3 +127,54 @@ def test_a_terminal_that_knows_ascii_only(
     out.buffer.truncate()
     unmask("scan", "日本.mp4", "--no-save", "--json")
     assert checked(json.loads(out.buffer.getvalue()))[0]["source"] == "日本.mp4"  # type: ignore[attr-defined]
+
+
+HOSTILE = [
+    "<script>alert(1)<script>.mp4", '"><img src=x onerror=alert(1)>.mp4', "' onmouseover='alert(1).mp4",
+    "javascript:alert(1).mp4", "{{ 7*7 }}{% raw %}.mp4", "]]>--><!--<svg onload=alert(1)>.mp4", "&lt;b&gt;.mp4",
+    "\u202egpj.mp4",
+]  # fmt: skip
+
+
+class _Page(HTMLParser):
+    """Collects what a browser would act on, and the text that it would show."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.acts: list[tuple[str, str | None]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        for name, value in attrs:
+            inert = name in ("href", "src") and (value or "").startswith(("#", "data:image/jpeg;base64,"))
+            if name.startswith("on") or (name in ("href", "src", "action", "formaction", "style") and not inert):
+                self.acts.append((name, value))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.mark.parametrize("verb", ["scan", "image"])
+def test_nothing_of_a_name_or_of_metadata_is_markup(
+    unmask: Cli, clip: Path, here: Path, tmp_path: Path, verb: str
+) -> None:
+    titled = ["-i", clip, "-c", "copy", "-metadata", f"title={HOSTILE[0]}", "-metadata", f"comment={HOSTILE[1]}"]
+    ffmpeg("-v", "error", *titled, here / "titled.mp4")
+    names = HOSTILE if verb == "scan" else [name.replace(".mp4", ".png") for name in HOSTILE]
+    picture = cv2.imencode(".png", squares((20, 20, 60, (255, 255, 255))))[1].tobytes()
+    for name in names:
+        (here / name).write_bytes((here / "titled.mp4").read_bytes() if verb == "scan" else picture)
+    options = ["--no-save", "--vid-stride", "5"] if verb == "scan" else []
+    assert unmask(verb, *(f"./{name}" for name in names), *options, "--name", "n").code == 0
+    pages = list((tmp_path / "runs" / "n").rglob("report.html"))
+    assert len(pages) == (len(names) if verb == "scan" else 1)
+    shown = ""
+    for path in pages:
+        page = _Page()
+        page.feed(path.read_text(encoding="utf-8"))
+        assert page.acts == [] and not page.tags & {"script", "iframe", "object", "embed", "link", "base", "form"}
+        shown += page.text
+    assert "\u202e" not in shown
+    assert all(name in shown for name in names if "\u202e" not in name)

@@ -9,14 +9,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from app.core.cards import ModelCard
-from app.core.records import Frame, FrameResult
+from app.core.records import Detection, FaceResult, Frame, FrameResult, Opinion, Verdict
 from app.pipeline import recording as recording_module
 from app.pipeline.live import EventKind, IllegalMove, LiveState
 from app.pipeline.sinks import JsonlSink, VideoSink
-from tests.e2e.support import frame_count, frame_times
+from tests.e2e.support import frame_count, frame_times, streams
 from tests.engine.support import Camera, Film, Watched, models_of, until
 
 Watch = Callable[..., Watched]
@@ -190,3 +192,27 @@ def test_a_slow_disk_does_not_hold_up_monitoring(
     monkeypatch.undo()
     running.end()
     assert running.has(EventKind.RECORDING_SAVED)
+
+
+def test_faces_that_are_not_flagged_are_pixelated(
+    tmp_path: Path, noise: Callable[..., Any], make_face: Callable[..., Detection]
+) -> None:
+    ended: list[object] = []
+    recording = recording_module.Recording(tmp_path, lambda: 25.0, lambda _, error: ended.append(error), redact=True)
+    recording.thread.start()
+    verdicts = (Verdict.UNCERTAIN, Verdict.REAL, Verdict.FAKE)
+    image = noise()
+    for index, verdict in enumerate(verdicts):
+        face = FaceResult(1, make_face(), None, None, Opinion(verdict, None, "because"))
+        recording.offer(Frame(index, index / 25, image), FrameResult(index, index / 25, (face,)), 1)
+    recording.finish()
+    recording.thread.join()
+    assert ended == [None] and "pixelated" in recording.note
+    assert (image == noise()).all(), "the picture on the screen stays as it is"
+    assert "faces not flagged AI-GENERATED are pixelated; no sound" in streams(recording.video)
+    capture = cv2.VideoCapture(str(recording.video))
+    for verdict in verdicts:
+        _, frame = capture.read()
+        inside = [picture[90:150, 110:170].astype(float).ravel() for picture in (image, frame)]
+        assert (np.corrcoef(*inside)[0, 1] > 0.9) == (verdict is Verdict.FAKE)
+    capture.release()

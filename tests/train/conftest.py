@@ -12,6 +12,8 @@ from app.core.records import Box
 from train import zoo
 from train.datasets import LABELS, SPLITS, Sample, write_prepared
 
+TINY_FAMILIES = {"tiny": zoo.Family("tests.train.tiny"), "tiny-even": zoo.Family("tests.train.tiny_even")}
+
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -50,4 +52,5 @@ def run(tmp_path: Path, data: Path, samples: list[Sample]) -> Path:
 
 @pytest.fixture
 def tiny_family(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(zoo.FAMILIES, "tiny", zoo.Family("tests.train.tiny"))
+    for name, family in TINY_FAMILIES.items():
+        monkeypatch.setitem(zoo.FAMILIES, name, family)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -137,3 +139,51 @@ def test_a_model_without_the_form_asked_for_is_told(weights: Path, loaders: None
         bare = _without(card, missing)
         assert "no CPU form" in _refusal(lambda bare=bare: load_classifier(bare, "cpu", weights))  # type: ignore[misc]
     assert "keras" in _refusal(lambda: verified_path(_without(card, "keras"), "keras", weights))
+
+
+@pytest.mark.parametrize("name", ["model.xml", "model.bin", "card.json"])
+def test_a_link_is_refused_even_to_the_right_bytes(weights: Path, loaders: None, name: str) -> None:
+    inside = weights / "tiny" / name
+    inside.rename(weights / "elsewhere")
+    inside.symlink_to(weights / "elsewhere")
+    message = _refusal(lambda: load_classifier(read_card("tiny", weights), "cpu", weights))
+    assert message.startswith(f"{inside}: is a link")
+
+
+def test_a_linked_folder_is_refused(weights: Path, tmp_path: Path) -> None:
+    (weights / "tiny").rename(tmp_path / "tiny")
+    (weights / "tiny").symlink_to(tmp_path / "tiny")
+    assert "is a link" in _refusal(lambda: read_card("tiny", weights))
+
+
+@pytest.mark.parametrize("name", ["../model.bin", "/etc/passwd", "sub/model.bin", "..", ".hidden", "a\0b", ""])
+def test_a_card_cannot_point_out_of_its_folder(weights: Path, card_fields: Fields, name: str) -> None:
+    files = {key: {"name": name, "sha256": "0" * 64} for key in KEYS.values()}
+    (weights / "tiny" / "card.json").write_text(json.dumps(card_fields(files=files)))
+    assert "not a valid model card" in _refusal(lambda: read_card("tiny", weights))
+
+
+class _Trap:
+    """What a pickle runs when it is loaded."""
+
+    def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:
+        return (os.mkdir, (os.environ["UNMASK_TEST_TRAP"],))
+
+
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+def test_a_pickle_is_refused_and_not_run(
+    weights: Path, card_fields: Fields, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    """Though its hash is right: the card came with it."""
+    monkeypatch.setenv("UNMASK_TEST_TRAP", str(tmp_path / "trap"))
+    monkeypatch.setattr(artifact, "_tensorflow_finds_gpu", lambda: True)
+    data = pickle.dumps(_Trap())
+    files = {}
+    for name, key in KEYS.items():
+        (weights / "tiny" / name).write_bytes(data)
+        files[key] = {"name": name, "sha256": sha256_of(data)}
+    (weights / "tiny" / "card.json").write_text(json.dumps(card_fields(files=files)))
+    assert "restore the weights folder" in _refusal(
+        lambda: load_classifier(read_card("tiny", weights), device, weights)
+    )
+    assert not (tmp_path / "trap").exists()

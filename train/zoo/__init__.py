@@ -15,11 +15,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A model family: the module that builds it and the files its ImageNet weights come in."""
+    """A model family: the module that builds it, and what is known of it before it is built.
+
+    Attributes:
+        module: has ``build(size, imagenet)``, and takes the ``options`` by name.
+        summary: what it is, in a few words.
+        size: side of the crops that it is meant for, pixels.
+        smallest: side of the smallest crops that it can take, pixels.
+        parameters: at ``size`` and with the default options.
+        imagenet_files: names of its ImageNet weights; any one of them will do.
+        options: of ``FitConfig``, beside the size, that the model depends on.
+    """
 
     module: str
     imagenet_files: tuple[str, ...] = ()
-    cam_layer: str | None = None
+    summary: str = ""
+    size: int = 224
+    smallest: int = 32
+    parameters: int = 0
+    options: tuple[str, ...] = ()
 
 
 FAMILIES = {
@@ -29,7 +43,53 @@ FAMILIES = {
             "densenet121_imagenet_notop.weights.h5",
             "densenet121_weights_tf_dim_ordering_tf_kernels_notop.h5",
         ),
-        cam_layer="relu",
+        "transfer learning; the shipped model",
+        parameters=7_038_529,
+    ),
+    "mobilenet_v2": Family(
+        "train.zoo.mobilenet_v2",
+        ("mobilenet_v2_imagenet_notop.weights.h5",),
+        "transfer learning; small and quick",
+        parameters=2_259_265,
+    ),
+    "xception": Family(
+        "train.zoo.xception",
+        ("xception_imagenet_notop.weights.h5", "xception_weights_tf_dim_ordering_tf_kernels_notop.h5"),
+        "transfer learning; separable convolutions",
+        size=299,
+        smallest=71,
+        parameters=20_863_529,
+    ),
+    "resnet50": Family(
+        "train.zoo.resnet50",
+        ("resnet50_imagenet_notop.weights.h5", "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"),
+        "transfer learning; residual network",
+        parameters=23_589_761,
+    ),
+    "naive_cnn_1024": Family(
+        "train.zoo.naive_cnn_1024",
+        summary="four convolutions on pictures in high resolution",
+        size=1024,
+        parameters=1_551_489,
+    ),
+    "artifact_cnn": Family(
+        "train.zoo.artifact_cnn",
+        summary="one wide convolution and a dense layer",
+        size=200,
+        parameters=39_742_082,
+    ),
+    "logistic_regression": Family(
+        "train.zoo.logistic_regression",
+        summary="one weight a pixel: the least a model can do",
+        size=200,
+        parameters=120_001,
+    ),
+    "lnp_fusion": Family(
+        "train.zoo.lnp_fusion",
+        summary="learned noise pattern with its amplitude and phase; --arch, --mode",
+        size=256,
+        parameters=2_287_216,
+        options=("arch", "mode", "crop_scale"),
     ),
 }
 
@@ -45,23 +105,43 @@ def family(name: str) -> Family:
     return FAMILIES[name]
 
 
-def build(name: str, size: int, imagenet: Path | None) -> keras.Model:
-    """The model ``name``: uint8 RGB (N, size, size, 3) -> float32 logit (N, 1), under the current dtype policy."""
-    model: keras.Model = importlib.import_module(family(name).module).build(size, imagenet)
+def build(name: str, size: int, imagenet: Path | None, **options: str | float) -> keras.Model:
+    """The model ``name``: uint8 RGB (N, size, size, 3) -> float32 logit (N, 1), under the current dtype policy.
+
+    Args:
+        size: side of the crops, pixels.
+        imagenet: weights to start from; None starts from scratch.
+        options: of any family (``Family.options``); those that this one does not have are left aside.
+
+    Raises:
+        UnmaskError: no such family, or the size is too small for it.
+    """
+    known = family(name)
+    if size < known.smallest:
+        raise UnmaskError(f"--size {size}: {name} needs at least {known.smallest}")
+    own = {key: value for key, value in options.items() if key in known.options}
+    model: keras.Model = importlib.import_module(known.module).build(size, imagenet, **own)
     return model
 
 
-def find_imagenet_weights(name: str, folder: Path) -> Path:
-    """The ImageNet weights of ``name`` in ``folder``.
+def find_imagenet_weights(name: str, folder: Path, arch: str | None = None) -> Path | None:
+    """The ImageNet weights of ``name`` in ``folder``; None where the family always starts from scratch.
+
+    Args:
+        arch: the backbone, for a family that has a choice of them.
 
     Raises:
         UnmaskError: they are not there.
     """
+    if arch is not None and "arch" in family(name).options:
+        name = arch
     files = family(name).imagenet_files
     for file in files:
         if (folder / file).is_file():
             return folder / file
+    if not files:
+        return None
     raise UnmaskError(
         f"{folder}: no ImageNet weights of {name} here; "
-        "run ./fetch_weights.sh, or train from scratch with --imagenet none"
+        f"run ./fetch_weights.sh {name}, or train from scratch with --imagenet none"
     )

@@ -1,0 +1,143 @@
+"""How a model does on sources that it never saw: each source is left out of one of a few trainings.
+
+Leaving out one source at a time needs as many trainings as there are sources (27 here). ``folds`` deals the sources to
+a few groups instead; a model that misses a whole group has less to learn from, so these figures are on the safe side.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from app.core.errors import UnmaskError
+from app.models.runtimes import Classifier, TensorFlowClassifier
+from train import metrics
+from train.calibrate import apply, platt, thresholds
+from train.config import FitConfig
+from train.datasets import Sample
+from train.fit import fit
+from train.pipeline import plain_crops
+from train.prepare import prepared_samples
+from train.scores import Scored, arrays, read_scores, write_scores
+
+HELD_OUT = "held-out-scores.csv"
+
+
+def folds(samples: Sequence[Sample], count: int) -> list[tuple[str, ...]]:
+    """The sources dealt to ``count`` groups of like size, photographs and generators each by themselves.
+
+    Raises:
+        UnmaskError: there are fewer sources than groups.
+    """
+    groups: list[list[str]] = [[] for _ in range(count)]
+    for target in (0, 1):
+        sizes = Counter(s.source for s in samples if s.target == target)
+        if len(sizes) < min(count, 2):
+            raise UnmaskError("leave-out needs at least two sources of each class; name them in manifest.csv")
+        filled = [0] * count
+        for n, (source, size) in enumerate(sorted(sizes.items(), key=lambda item: (-item[1], item[0]))):
+            # The largest generator is not left out together with the largest photographs: the one imitates the other.
+            k = (n + target) % count if n < count else min(range(count), key=lambda g: (filled[g], g))
+            groups[k].append(source)
+            filled[k] += size
+    return [tuple(sorted(group)) for group in groups]
+
+
+def leave_out(
+    config: FitConfig, data: Path, run: Path, *, imagenet: Path | None, count: int, only: Sequence[int] = ()
+) -> dict[str, Any]:
+    """Train one model a fold, score what it never saw, and sum up; folds already done are not done again.
+
+    Args:
+        run: gets ``fold-K/``, a run folder with ``held-out-scores.csv``, and ``summary.json``.
+        only: folds to train now, from 0; empty trains all.
+
+    Returns:
+        The summary, of the folds that are done.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    samples = prepared_samples(data, run)
+    groups = folds(samples, count)
+    for k, group in enumerate(groups):
+        folder = run / f"fold-{k}"
+        if (only and k not in only) or (folder / HELD_OUT).is_file():
+            continue
+        print(f"fold {k + 1} of {count}, without {', '.join(group)}", flush=True)
+        folder.mkdir(exist_ok=True)
+        if not (folder / "prepared.csv").exists():
+            (folder / "prepared.csv").write_bytes((run / "prepared.csv").read_bytes())
+        best = fit(dataclasses.replace(config, leave_out=group), data, folder, imagenet=imagenet)
+        chosen = [s for s in samples if s.split != "train" or s.source in group]
+        classifier = TensorFlowClassifier(best, config.size)
+        write_scores(folder / HELD_OUT, scored(classifier, chosen, config, data, set(group)))
+    summary = summed_up([read_scores(p) for k in range(count) if (p := run / f"fold-{k}" / HELD_OUT).is_file()])
+    (run / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    return summary
+
+
+def scored(
+    classifier: Classifier, samples: Sequence[Sample], config: FitConfig, data: Path, held_out: set[str]
+) -> list[Scored]:
+    """Scores of samples through the app's crop."""
+    rows: list[Scored] = []
+    for i in range(0, len(samples), 256):
+        part = samples[i : i + 256]
+        logits = classifier.score(plain_crops(part, config.size, config.crop_scale)).logits
+        for s, logit in zip(part, logits, strict=True):
+            left_out = s.source if s.source in held_out else ""
+            path = s.path.relative_to(data).as_posix()
+            rows.append(Scored(path, s.split, s.label, s.source, float(logit), held_out=left_out))
+    return rows
+
+
+def summed_up(parts: Sequence[Sequence[Scored]]) -> dict[str, Any]:
+    """What the models of all folds did on sources that they never saw.
+
+    Calibration and thresholds are each model's own, from the validation pictures of the sources that it knew, as
+    ``train export`` makes them. A generator's AUC is against the test split's photographs from sources that its model
+    knew, and once more against photographs that it never saw either.
+    """
+    generators: dict[str, Any] = {}
+    photographs: dict[str, Any] = {}
+    for rows in parts:
+        targets, logits = arrays(rows)
+        split = np.asarray([r.split for r in rows])
+        unseen = np.asarray([bool(r.held_out) for r in rows])
+        source = np.asarray([r.source for r in rows])
+        known = (split == "valid") & ~unseen
+        calibration = platt(targets[known], logits[known], "validation pictures")
+        limits = thresholds(targets[known], apply(calibration, logits[known]), "validation pictures")
+        p = apply(calibration, logits)
+        known_reals = (split == "test") & ~unseen & (targets == 0)
+        for name in sorted(set(source[unseen])):
+            chosen = unseen & (source == name)
+            verdicts = {
+                "pictures": int(chosen.sum()),
+                "flagged": round(float(np.mean(p[chosen] >= limits.fake)), 4),
+                "called_real": round(float(np.mean(p[chosen] <= limits.real)), 4),
+            }
+            if targets[chosen][0] == 0:
+                photographs[name] = verdicts
+                continue
+            for key, others in (("auc", known_reals), ("auc_unseen_reals", unseen & (targets == 0))):
+                both = chosen | others
+                verdicts[key] = round(metrics.auc(targets[both], p[both]), 4)
+            generators[name] = verdicts
+    false_alarms = [row["flagged"] for row in photographs.values()]
+    aucs = [row["auc"] for row in generators.values()]
+    return {
+        "generators": generators,
+        "photographs": photographs,
+        "mean_auc": round(float(np.mean(aucs)), 4) if aucs else None,
+        "mean_auc_unseen_reals": round(float(np.mean([r["auc_unseen_reals"] for r in generators.values()])), 4)
+        if aucs
+        else None,
+        "mean_false_alarms": round(float(np.mean(false_alarms)), 4) if false_alarms else None,
+        "worst_false_alarms": max(false_alarms, default=None),
+    }

@@ -1,0 +1,69 @@
+"""Transfer learning from Keras Applications: what its families have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+
+def classifier(
+    name: str,
+    application: Callable[..., keras.Model],
+    size: int,
+    imagenet: Path | None,
+    *,
+    scale: float | Sequence[float],
+    offset: float | Sequence[float],
+    flipped: bool = False,
+) -> keras.Model:
+    """A backbone with one logit on top: uint8 RGB (N, size, size, 3) -> float32 logit (N, 1).
+
+    ImageNet's scaling is a layer inside, so that nobody can forget it.
+
+    Args:
+        application: of ``keras.applications``.
+        size: side of the crops, pixels.
+        imagenet: weights of the part without top, in Keras's format; None trains from scratch.
+        scale: what a pixel, [0, 255], is multiplied by; one for all channels or one each.
+        offset: what is added then.
+        flipped: the weights are for BGR; scaling stays that of RGB.
+    """
+    inputs = keras.Input((size, size, 3), dtype="uint8", name="crop")
+    scaled = keras.layers.Rescaling(scale=scale, offset=offset, name="imagenet_scaling")(inputs)
+    return keras.Model(inputs, logit(backbone(application, scaled, imagenet, flipped=flipped)), name=name)
+
+
+def backbone(
+    application: Callable[..., keras.Model], tensor: Any, imagenet: Path | None, *, flipped: bool = False
+) -> Any:
+    """The last feature map of ``application`` on ``tensor`` (N, size, size, C), C >= 3.
+
+    With more than three channels the last three take the filters of R, G and B, the others their mean.
+
+    Args:
+        imagenet: as in :func:`classifier`.
+        flipped: as in :func:`classifier`.
+    """
+    # Built on our tensor instead of nested as one layer: the evidence map then reaches its last feature map.
+    model = application(include_top=False, weights=None, input_tensor=tensor)
+    if imagenet is not None:
+        plain = application(include_top=False, weights=None, input_shape=(*tensor.shape[1:3], 3))
+        plain.load_weights(imagenet)
+        weights = plain.get_weights()
+        first = weights[0][:, :, ::-1] if flipped else weights[0]
+        mean = first.mean(axis=2, keepdims=True)
+        weights[0] = np.concatenate([mean] * (tensor.shape[-1] - 3) + [first], axis=2)
+        # Without the layers before the tensor, which may have weights too.
+        keras.Model(tensor, model.output).set_weights(weights)
+    return model.output
+
+
+def logit(features: Any) -> Any:
+    """Global average pooling, dropout and one float32 unit: (N, h, w, C) -> (N, 1)."""
+    pooled = keras.layers.GlobalAveragePooling2D(name="pool")(features)
+    dropped = keras.layers.Dropout(0.3, name="dropout")(pooled)
+    return keras.layers.Dense(1, dtype="float32", name="logit")(dropped)
