@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Column
 from rich.text import Text
 
 from app.core.errors import UnmaskError
@@ -145,7 +146,7 @@ class _Training:
                 auc = 0.0
                 if self.devices.chief:
                     auc, told = self._validate(forward, crops)
-                    progress.console.print(told)
+                    progress.console.print(told, soft_wrap=True)
                 auc = self.devices.from_chief(auc)
                 if auc > state.best_auc:
                     state.best_auc, state.best_epoch = auc, state.epoch
@@ -154,7 +155,8 @@ class _Training:
             if state.epoch < config.epochs:
                 progress.console.print(
                     f"stopping early: {config.patience} epochs without a better validation AUC than "
-                    f"{state.best_auc} of epoch {state.best_epoch + 1}"
+                    f"{state.best_auc} of epoch {state.best_epoch + 1}",
+                    soft_wrap=True,
                 )
 
     def _steps(self, train_step: Step, total: int, advance: Callable[[], None]) -> None:
@@ -352,7 +354,7 @@ def _minutes(state: State, epochs: int) -> int:
 
 class _Speed(ProgressColumn):
     def __init__(self, batch: int) -> None:
-        super().__init__()
+        super().__init__(Column(no_wrap=True))
         self._batch = batch
 
     def render(self, task: Task) -> Text:
@@ -361,12 +363,11 @@ class _Speed(ProgressColumn):
 
 def _progress(batch: int, shown: bool) -> Progress:
     return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(12),
         MofNCompleteColumn(),
         _Speed(batch),
-        TextColumn("left"),
         TimeRemainingColumn(),
+        TextColumn("left,"),
         TextColumn("{task.fields[note]}"),
         disable=not shown,
     )

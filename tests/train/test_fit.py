@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from app.core.errors import UnmaskError
+from tests.train.test_tensorboard import events
 from train import fit as fitting
 from train.config import FitConfig
 from train.datasets import Sample
@@ -47,6 +48,16 @@ def weights_of(path: Path) -> list[np.ndarray]:
 def log_of(run: Path) -> list[dict[str, str]]:
     with (run / "log.csv").open() as file:
         return list(csv.DictReader(file))
+
+
+def curves_of(run: Path) -> list[tuple[int, str]]:
+    """The points of all curves, as TensorBoard shows them: what a resumed run does again replaces what was lost."""
+    points: list[tuple[int, str]] = []
+    for event in events(run / "tensorboard"):
+        if event.session_log.status:
+            points = [point for point in points if point[0] < event.step]
+        points += [(event.step, value.tag) for value in event.summary.value]
+    return points
 
 
 def another(run: Path, name: str) -> Path:
@@ -116,6 +127,7 @@ def test_a_killed_run_resumes_as_if_nothing_had_happened(
     assert list(finished) == list(uninterrupted) and finished["position"].tolist() == [3, 0]
     for name in finished:
         np.testing.assert_allclose(finished[name], uninterrupted[name], rtol=1e-5, atol=1e-6, err_msg=name)
+    assert curves_of(run) == curves_of(whole)
     for a, b in zip(log_of(whole), log_of(run), strict=True):
         assert {**a, "seconds": ""} == {**b, "seconds": ""}
     assert len(list((run / "checkpoint").iterdir())) == 2

@@ -47,9 +47,9 @@ def test_killed_interrupted_and_finished_is_as_never_stopped(data: Path, run: Pa
     assert 6 <= position[0] < LONG.epochs
 
     final = start(words)
-    assert "best model" in final.communicate(timeout=DEADLINE_S)[0] and final.returncode == 0
     never_stopped = another(run, "whole")
     fitting.fit(LONG, data, never_stopped, imagenet=None)
+    assert "best model" in final.communicate(timeout=DEADLINE_S)[0] and final.returncode == 0
     expected, found = checkpoint_of(never_stopped), checkpoint_of(run)
     for name in expected:
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-5, atol=1e-6, err_msg=name)

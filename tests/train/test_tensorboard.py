@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from train.tensorboard import EventLog
 tf = pytest.importorskip("tensorflow")
 
 
-def events(folder: Path) -> list[object]:
+def events(folder: Path) -> list[Any]:
     files = sorted(folder.iterdir())
     return [event for file in files for event in tf.compat.v1.train.summary_iterator(str(file))]
 
