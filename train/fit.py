@@ -30,7 +30,7 @@ from train.distribute import Devices, Forward, Step, connect
 from train.pipeline import Mixture, TrainingBatches, plain_crops
 from train.prepare import prepared_samples
 from train.reconstruct import reconstruct
-from train.runs import State, append_log, checkpoint, claim, resume, write_facts
+from train.runs import Interruption, State, append_log, checkpoint, claim, resume, write_facts
 from train.tensorboard import EventLog
 
 if TYPE_CHECKING:
@@ -103,10 +103,10 @@ def fit(
         elif config.head_steps:
             _fit_head(model, config, batches, devices)
     done = state.epoch * batches.steps + state.step
-    with EventLog(run / "tensorboard" if devices.chief else None, done + 1) as log:
+    with EventLog(run / "tensorboard" if devices.chief else None, done + 1) as log, Interruption() as interruption:
         if not done:
             log.text(0, "config", f"```json\n{json.dumps(dataclasses.asdict(config), indent=2)}\n```")
-        _Training(config, run, model, state, batches, valid, devices, log).to_the_end()
+        _Training(config, run, model, state, batches, valid, devices, log, interruption).to_the_end()
     return run / "best.keras"
 
 
@@ -122,6 +122,7 @@ class _Training:
     valid: Sequence[Sample]
     devices: Devices
     log: EventLog
+    interruption: Interruption
 
     @property
     def done(self) -> int:
@@ -152,6 +153,7 @@ class _Training:
                     state.best_auc, state.best_epoch = auc, state.epoch
                 state.epoch, state.step, state.loss_sum = state.epoch + 1, 0, 0.0
                 self._checkpoint()
+                self.interruption.raise_if_asked()
             if state.epoch < config.epochs:
                 progress.console.print(
                     f"stopping early: {config.patience} epochs without a better validation AUC than "
@@ -172,6 +174,7 @@ class _Training:
                 raise UnmaskError(f"the loss is {losses[-1]} at step {self.done + 1}; lower --learning-rate")
             state.loss_sum += losses[-1]
             state.step += 1
+            self.interruption.raise_if_asked()
             advance()
             now = time.monotonic()
             if self.done % LOG_EVERY == 0:

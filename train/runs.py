@@ -8,11 +8,13 @@ import importlib.metadata
 import json
 import os
 import platform
+import signal
 import subprocess
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -109,6 +111,35 @@ def append_log(path: Path, row: dict[str, float]) -> None:
         writer.writeheader()
         writer.writerows([*rows, row])
     partial.replace(path)
+
+
+class Interruption:
+    """Ctrl-C, kept until the step is done: raised inside Keras or HDF5, Python may report it and go on.
+
+    A second Ctrl-C is raised at once. Outside the main thread, and where it is ignored, nothing changes.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+        usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if usual and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, self._ask)
+
+    def _ask(self, *_: object) -> None:
+        self._asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def raise_if_asked(self) -> None:
+        """Raises: KeyboardInterrupt, if there was a Ctrl-C."""
+        if self._asked:
+            raise KeyboardInterrupt
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if signal.getsignal(signal.SIGINT) == self._ask:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def write_facts(run: Path, samples: Sequence[Sample]) -> None:
