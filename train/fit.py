@@ -24,6 +24,7 @@ from app.core.records import ImageU8
 from app.models.keras_form import load_model
 from train import metrics
 from train.augment import Policy
+from train.batch_norm import fuse_batch_norm
 from train.config import FitConfig
 from train.datasets import Sample, counts, limited
 from train.distribute import Devices, Forward, Step, connect
@@ -305,6 +306,7 @@ def _build(config: FitConfig, imagenet: Path | None) -> keras.Model:
         for layer in model.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.trainable = False
+    fuse_batch_norm(model)
     optimizer = keras.optimizers.AdamW(
         config.learning_rate, weight_decay=config.weight_decay, use_ema=config.ema > 0, ema_momentum=config.ema or 0.99
     )

@@ -16,9 +16,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from jinja2 import Environment
 
+from app.core import pages
 from app.core.cards import ModelCard
 from app.core.errors import UnmaskError
 from app.core.records import ImageU8, Verdict
@@ -255,15 +255,8 @@ def write_page(path: Path, page: str) -> None:
 
 
 def environment() -> Environment:
-    """Templates of this package, autoescaped; an undefined name is an error."""
-    found = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        finalize=_visible,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    """Templates of this package, with the filters that they use."""
+    found = pages.environment(Path(__file__).parent / "templates")
     found.filters["percent"] = lambda p: f"{p * 100:.4g} %"
     found.filters["fixed"] = _fixed
     return found
@@ -310,10 +303,3 @@ def _fixed(value: float, digits: int, sign: bool = False) -> str:
     """A number with so many decimals; nothing is never less than nothing."""
     text = f"{value:{'+' if sign else ''}.{digits}f}"
     return text if float(text) else f"{0:.{digits}f}"
-
-
-def _visible(value: object) -> object:
-    """What a template writes: text in which no character can hide or disguise another."""
-    if isinstance(value, str) and not isinstance(value, Markup):
-        return "".join(c if c.isprintable() or c in "\n\t" else f"\\u{ord(c):04x}" for c in value)
-    return value

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from jinja2 import Environment
 
+from app.core import pages
 from app.core.cards import ModelCard, Thresholds
 from app.core.errors import UnmaskError
 from app.core.records import ImageU8, TrackResult, Verdict
@@ -42,8 +42,6 @@ _LEFT, _AXIS_END, _RIGHT = 50.0, 676.0, 736.0
 _TOP, _LABEL_PITCH = 14.0, 14.0
 _STEPS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
 
-# Characters that could disguise a name on the page (controls, direction overrides) or cannot be written as UTF-8.
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _JPEG = (cv2.IMWRITE_JPEG_QUALITY, 92, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
 
 _XY = tuple[float, float]
@@ -372,22 +370,8 @@ def _distinct(items: Iterable[Any]) -> list[Any]:
     return kept
 
 
-def _visible(value: object) -> object:
-    """What the template writes: text with every character that could hide or disguise something spelt out."""
-    if isinstance(value, str) and not isinstance(value, Markup):
-        return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", value)
-    return value
-
-
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        finalize=_visible,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = pages.environment(Path(__file__).parent / "templates")
     environment.filters.update(
         percent=lambda p: "not scored" if p is None else percent(p),
         exact=_exact,

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from app.core.errors import UnmaskError
-from train.commands import WEIGHTS
+from train.commands import add_model_arguments
 
 HELP = "fit calibration, thresholds and quality gates of a model again, without exporting it anew"
 
@@ -14,10 +14,7 @@ HELP = "fit calibration, thresholds and quality gates of a model again, without 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="the data the model was trained on")
     parser.add_argument("--run", type=Path, required=True, help="folder for the scores and the faces found")
-    parser.add_argument("--name", default="unmask-densenet121", help="model in weights/ (default: %(default)s)")
-    parser.add_argument(
-        "--weights", type=Path, default=WEIGHTS, metavar="DIR", help="folder of all models (default: weights/)"
-    )
+    add_model_arguments(parser)
     parser.add_argument(
         "--gates", choices=("fit", "keep"), default="fit", help="fit the quality gates too, or keep the card's"
     )

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from app.core.errors import UnmaskError
-from train.commands import WEIGHTS
+from train.commands import WEIGHTS, add_model_arguments
 
 HELP = "measure a model through the app's own crop and runtime; writes a report"
 
@@ -14,10 +14,7 @@ HELP = "measure a model through the app's own crop and runtime; writes a report"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="the pictures, as for fit")
     parser.add_argument("--run", type=Path, required=True, help="folder for the results and the faces found")
-    parser.add_argument("--name", default="unmask-densenet121", help="model in weights/ (default: %(default)s)")
-    parser.add_argument(
-        "--weights", type=Path, default=WEIGHTS, metavar="DIR", help="folder of all models (default: weights/)"
-    )
+    add_model_arguments(parser)
     parser.add_argument("--split", choices=("train", "valid", "test"), default="test")
     parser.add_argument(
         "--form", choices=("cpu", "keras"), default="cpu", help="which form of the model (default: cpu)"
