@@ -21,7 +21,7 @@ from app.core.records import ImageU8
 from app.models.keras_form import load_model, with_evidence_map
 from app.models.runtimes import PRECISION_KEY, OpenVINOClassifier, TensorFlowClassifier, import_openvino
 from train import metrics
-from train.calibrate import apply, fitted, thresholds
+from train.calibrate import Gates, apply, fitted, thresholds
 from train.config import FitConfig
 from train.datasets import Sample, counts, read_prepared
 from train.evaluate import evaluate, print_table, raw_logits
@@ -36,7 +36,9 @@ MOST_AUC_LOST = 0.002
 CALIBRATION_CROPS = 320
 
 
-def export(run: Path, data: Path, folder: Path, name: str, *, description: dict[str, Any]) -> ModelCard:
+def export(
+    run: Path, data: Path, folder: Path, name: str, *, description: dict[str, Any], gates: Gates | None = None
+) -> ModelCard:
     """Make ``folder/name/`` from the best model of a run, verified on the validation split, measured on the test split.
 
     Args:
@@ -44,6 +46,7 @@ def export(run: Path, data: Path, folder: Path, name: str, *, description: dict[
         data: the data it was trained on.
         folder: of all models, usually ``weights/``.
         description: the card's words: ``summary``, ``data``, ``intended_use``, ``limits``, ``terms``.
+        gates: quality gates to keep; None fits them on the validation split.
 
     Raises:
         UnmaskError: the run holds no model, or no CPU form keeps the scores.
@@ -73,9 +76,11 @@ def export(run: Path, data: Path, folder: Path, name: str, *, description: dict[
         calibration = fitted(targets, valid_logits, fitted_on)
         p = apply(calibration, valid_logits)
         crop = Preprocessing(size=config.size, crop_scale=config.crop_scale)
-        gates = Fitting(cpu, split["valid"], crop, calibration, thresholds(targets, p, fitted_on).fake)
-        needs = thresholds(targets, p, fitted_on, gates.fit())
-        print_steps(gates.steps)
+        if gates is None:
+            fitting = Fitting(cpu, split["valid"], crop, calibration, thresholds(targets, p, fitted_on).fake)
+            gates = fitting.fit()
+            print_steps(fitting.steps)
+        needs = thresholds(targets, p, fitted_on, gates)
         files = {
             key: WeightsFile(name=path, sha256=sha256_of((place / path).read_bytes()))
             for key, path in (("keras", "model.keras"), ("openvino_xml", "model.xml"), ("openvino_bin", "model.bin"))
@@ -91,7 +96,7 @@ def export(run: Path, data: Path, folder: Path, name: str, *, description: dict[
                 "preprocessing": crop,
                 "calibration": calibration,
                 "thresholds": needs,
-                "training": asdict(config),
+                "training": {**asdict(config), "leave_out": ", ".join(config.leave_out)},
                 "metrics": {"cpu form against keras, validation": check},
                 **description,
                 "data": {**description["data"], **_flat(counts(samples))},
@@ -103,10 +108,21 @@ def export(run: Path, data: Path, folder: Path, name: str, *, description: dict[
             print_table(table, f"test split of {data.name}, CPU form {cpu_form}")
             card = card.model_copy(update={"metrics": {**card.metrics, **{f"test, {k}": v for k, v in table.items()}}})
         card.write(place / "card.json")
-        target = folder / name
-        shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(place, target)
+        _replace(folder / name, place)
     return card
+
+
+def _replace(target: Path, made: Path) -> None:
+    """Put the folder ``made`` in the place of ``target``; a kill leaves the old or the new one, whole."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial, old = target.with_name(f".{target.name}.partial"), target.with_name(f".{target.name}.old")
+    for leftover in (partial, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    shutil.copytree(made, partial)
+    if target.exists():
+        target.rename(old)
+    partial.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def save_compact(model: keras.Model, path: Path) -> None:

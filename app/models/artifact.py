@@ -29,7 +29,8 @@ DEFAULT_MODEL = "unmask-densenet121"
 
 def available(folder: Path = WEIGHTS) -> list[str]:
     """Names of the models in ``folder``."""
-    return sorted(path.parent.name for path in folder.glob("*/card.json"))
+    # Hidden folders are those of an export that was killed.
+    return sorted(path.parent.name for path in folder.glob("[!.]*/card.json"))
 
 
 def read_card(name: str, folder: Path = WEIGHTS) -> ModelCard:

@@ -27,9 +27,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="TOML with the card's words (default: those of the shipped model)",
     )
+    parser.add_argument(
+        "--gates",
+        choices=("fit", "keep"),
+        default="fit",
+        help="fit the quality gates, or keep those of the model that has this name now",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
+    from app.models.artifact import read_card
+    from train.calibrate import Gates
     from train.export import export
 
     try:
@@ -38,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
         raise UnmaskError(
             f"{args.card}: the card's words cannot be read ({error}); see {PRESETS / 'card.toml'}"
         ) from None
-    card = export(args.run, args.data, args.to, args.name, description=words)
+    kept = Gates.of(read_card(args.name, args.to).thresholds) if args.gates == "keep" else None
+    card = export(args.run, args.data, args.to, args.name, description=words, gates=kept)
     print(f"exported: {args.to / card.name} (CPU form {card.cpu_form})")
     return 0
