@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Arguments of the program: make run ARGS="scan clip.mp4". None scans the demo clip.
 ARGS ?=
 
-.PHONY: run test lint bench clean
+.PHONY: run test lint fuzz bench clean
 
 run: $(READY)
 	@$(BIN)/python -m app $(ARGS)
@@ -21,8 +21,12 @@ lint: $(READY)
 	$(BIN)/lint-imports
 	$(BIN)/shellcheck fetch_weights.sh resize_video.sh .ci/run .ci/system-libraries.sh
 
+# Thousands of hostile files; goes on where it ended, in runs/fuzz.
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
 bench: $(READY)
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench $(ARGS)
 
 # The stamp is written last: an interrupted set-up is done again, a finished one never.
 $(READY): requirements.lock pyproject.toml

@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _open_window(
     source: str | None,
     *,
-    model: str | None,
+    models: tuple[str, ...] | None,
     device: str | None,
     threshold: float | None,
     output: Path | None,
@@ -26,7 +26,7 @@ def _open_window(
 ) -> int:
     from app.ui.application import run  # Qt only where a window is wanted.
 
-    return run(source, model=model, device=device, threshold=threshold, output=output, redact=redact)
+    return run(source, models=models, device=device, threshold=threshold, output=output, redact=redact)
 
 
 def _has_display() -> bool:

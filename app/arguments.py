@@ -88,7 +88,20 @@ def _verb(verbs: Any, name: str, text: str) -> argparse.ArgumentParser:
 
 
 def _model_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", default=None, metavar="NAME", help="model in weights/ (default: unmask-densenet121)")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--model",
+        dest="models",
+        type=lambda name: (name,),
+        metavar="NAME",
+        help="model in weights/ (default: unmask-densenet121)",
+    )
+    which.add_argument(
+        "--models",
+        type=_names,
+        metavar="A,B,...",
+        help="several models, which judge together; the heatmap is that of the first",
+    )
     parser.add_argument(
         "--device", choices=("auto", "cpu", "gpu"), default="auto", help="where scores are computed (default: auto)"
     )
@@ -153,6 +166,14 @@ def _between(kind: Callable[[str], float], low: float, high: float, wanted: str)
         raise argparse.ArgumentTypeError(f"{text}: give {wanted}")
 
     return read
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Names separated by commas."""
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names) or len(set(names)) < len(names):
+        raise argparse.ArgumentTypeError(f"{text}: give different names, separated by commas")
+    return names
 
 
 _positive_int = _between(int, 1, 10**9, "a whole number of at least 1")

@@ -59,7 +59,7 @@ def _live(args: argparse.Namespace, open_window: Callable[..., int] | None) -> i
         raise UnmaskError("live: there is no display for the window; use scan for recorded videos")
     return open_window(
         args.source,
-        model=args.model,
+        models=args.models,
         device=args.device,
         threshold=args.threshold,
         output=args.output,
@@ -68,6 +68,7 @@ def _live(args: argparse.Namespace, open_window: Callable[..., int] | None) -> i
 
 
 def _scan(args: argparse.Namespace) -> int:
+    from app.pipeline.guards import alone_in, told
     from app.pipeline.records import failure
     from app.pipeline.run import expand, run_folder, safe_name, source_folders, write_summary
     from app.vision.sources import VIDEO_SUFFIXES, without_password
@@ -75,9 +76,10 @@ def _scan(args: argparse.Namespace) -> int:
     found = expand(args.sources, VIDEO_SUFFIXES)
     addresses = [address for address, _ in found]
     entries: list[dict[str, Any]] = []
-    with _load_models(args) as models, _stoppable() as stop:
+    with _load_models(args) as models, _stoppable() as stop, contextlib.ExitStack() as held:
         name = args.name or (safe_name(addresses[0]) if len(addresses) == 1 else "batch")
         folder = run_folder(args.project, name, exist_ok=args.exist_ok or args.resume)
+        held.enter_context(alone_in(folder))
         for number, ((address, problem), place) in enumerate(
             zip(found, source_folders(folder, addresses), strict=True)
         ):
@@ -87,10 +89,11 @@ def _scan(args: argparse.Namespace) -> int:
             try:
                 if problem is not None:
                     raise UnmaskError(problem)
-                entry = _scan_one(args, address, place, models, stop, position + Path(address).name)
+                with told(without_password(address), place):
+                    entry = _scan_one(args, address, place, models, stop, position + Path(address).name)
             except UnmaskError as error:
                 _tell(f"unmask: {error}")
-                entry = failure(without_password(address), models.card.name, str(error))
+                entry = failure(without_password(address), models.consensus.name, str(error))
             entries.append(entry)
         try:
             # A source alone has written its own, unless it failed.
@@ -113,11 +116,12 @@ def _scan_one(
     from app.vision.sources import open_source
 
     options = _options(args)
+    device = models.ensemble.device
     entry = None
     if args.resume:
         source = open_source(address)
         source.close()
-        entry = finished_before(place, partial(fingerprint_of, source, models.card, options))
+        entry = finished_before(place, partial(fingerprint_of, source, models.consensus, options))
     if entry is None:
         with _progress(label) as advance:
             report = scan(address, place, models, options, resume=args.resume, stop=stop, on_progress=advance)
@@ -125,12 +129,15 @@ def _scan_one(
         entry = report.summary()
     if entry["error"]:
         _tell(f"unmask: {entry['error']}")
+    if models.ensemble.device != device:
+        _tell(f"unmask: {device} had too little memory; went on with {models.ensemble.device}")
     if not args.json:
         _print_verdicts(entry, place)
     return entry
 
 
 def _image(args: argparse.Namespace) -> int:
+    from app.pipeline.guards import alone_in, told
     from app.pipeline.pictures import PictureRun
     from app.pipeline.records import failure
     from app.pipeline.run import expand, run_folder, safe_name
@@ -139,9 +146,10 @@ def _image(args: argparse.Namespace) -> int:
     found = expand(args.sources, PICTURE_SUFFIXES)
     options = _options(args, min_scores=1)
     entries: list[dict[str, Any]] = []
-    with _load_models(args) as models, _stoppable() as stop:
+    with _load_models(args) as models, _stoppable() as stop, contextlib.ExitStack() as held:
         name = args.name or (safe_name(found[0][0]) if len(found) == 1 else "batch")
         folder = run_folder(args.project, name, exist_ok=args.exist_ok)
+        held.enter_context(alone_in(folder))
         run = PictureRun(folder, save=args.save)
         with _progress("pictures") as advance:
             for number, (path, problem) in enumerate(found, 1):
@@ -150,10 +158,11 @@ def _image(args: argparse.Namespace) -> int:
                 try:
                     if problem is not None:
                         raise UnmaskError(problem)
-                    entries.append(run.add(path, models, options).summary())
+                    with told(path, folder):
+                        entries.append(run.add(path, models, options).summary())
                 except UnmaskError as error:
                     _tell(f"unmask: {error}")
-                    entries.append(failure(path, models.card.name, str(error)))
+                    entries.append(failure(path, models.consensus.name, str(error)))
                 advance(number, len(found))
         try:
             run.finish(entries)
@@ -210,13 +219,15 @@ def _options(args: argparse.Namespace, min_scores: int | None = None) -> ScanOpt
 
 
 def _load_models(args: argparse.Namespace) -> Models:
-    from app.models.artifact import DEFAULT_MODEL, load_classifier, read_card
+    from app.models.artifact import DEFAULT_MODEL, load_ensemble, read_consensus
     from app.pipeline.batch import Models
     from app.vision.detector import MediaPipeDetector
 
-    card = read_card(args.model or DEFAULT_MODEL)
-    classifier = load_classifier(card, args.device)
-    return Models(MediaPipeDetector(args.conf, args.min_face), classifier, card)
+    consensus = read_consensus(args.models or (DEFAULT_MODEL,))
+    ensemble = load_ensemble(consensus, args.device)
+    if consensus.note:
+        _tell(f"unmask: {consensus.note}")
+    return Models(MediaPipeDetector(args.conf, args.min_face), ensemble)
 
 
 def _conclude(args: argparse.Namespace, entries: list[dict[str, Any]], *, interrupted: bool) -> int:
@@ -232,6 +243,7 @@ def _conclude(args: argparse.Namespace, entries: list[dict[str, Any]], *, interr
 
 def _print_verdicts(entry: dict[str, Any], place: Path | None) -> None:
     from app.core.records import Verdict
+    from app.core.scoring import percent
 
     print(f"{_plain(entry['source'])}: {Verdict(entry['verdict']).words} - {entry['reason']}")
     for track in entry["tracks"]:
@@ -240,6 +252,10 @@ def _print_verdicts(entry: dict[str, Any], place: Path | None) -> None:
             f"{track['first_s']:.1f}-{track['last_s']:.1f} s" if "box" not in track else f"{track['largest_px']:.0f} px"
         )
         print(f"  face {track['id']:<3} {where:>13}  {words:<12}  {track['reason']}")
+        votes = track.get("models", {})
+        width = max(map(len, votes), default=0)
+        for name, vote in votes.items():
+            print(f"{'':24}{Verdict(vote['verdict']).words:<12}  {name:<{width}}  AI {percent(vote['p_fake'])}")
     if entry["redacted"]:
         print("  redacted: faces not flagged AI-GENERATED are pixelated in what was written")
     if place is not None:

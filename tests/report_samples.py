@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from app.core.cards import ModelCard
+from app.core.consensus import Consensus
 from app.core.records import ImageU8, TrackResult
 from app.core.scoring import opinion_of, sigmoid, video_opinion
 from app.pipeline.records import Highlight, TimelinePoint, VideoReport
@@ -119,7 +120,7 @@ def make_video(logits: tuple[float, ...] = (3.4, -3.1, 0.6), **changes: Any) -> 
         "faces": sum(t.faces for t in tracks),
         "duration_s": 24.0,
         "tracks": tracks,
-        "card": card,
+        "consensus": Consensus.of(card),
         "device": "OpenVINO on the CPU, 2 cores",
         "settings": {"every": 1, "min_confidence": 0.5, "smoothing": "ewma", "limit_s": None, "save_crops": False},
         "timelines": {
@@ -156,6 +157,6 @@ def make_picture(name: str, logits: tuple[float, ...], card: ModelCard | None = 
         "highlights": tuple(h for t, p in zip(tracks, logits, strict=True) for h in make_highlights(t.id, p, [0.0])),
         "tracks": tracks,
         "opinion": video_opinion(tracks),
-        "card": card,
+        "consensus": Consensus.of(card),
     }
     return replace(make_video(), **(values | changes))

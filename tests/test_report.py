@@ -330,7 +330,7 @@ def test_many_faces_are_listed_but_not_all_drawn(monkeypatch: pytest.MonkeyPatch
 
 def test_card_settings_and_limits_are_there() -> None:
     video = make_video()
-    card, text = video.card, page_of(video).text
+    card, text = video.consensus.cards[0], page_of(video).text
     for part in (card.name, card.summary, card.created, card.intended_use, card.terms, card.cpu_form, video.device):
         assert part in text
     for limit in card.limits:

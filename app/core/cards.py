@@ -1,11 +1,11 @@
-"""ModelCard: everything that must travel with a model's weights, in ``weights/NAME/card.json``."""
+"""ModelCard and ConsensusCard: what must travel with a model's weights, and with the weights of several models."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -16,6 +16,38 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _CardFile(_Part):
+    """A card as it lies in the weights folder."""
+
+    what: ClassVar[str]
+    remedy: ClassVar[str]
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read and validate a card.
+
+        Raises:
+            UnmaskError: the card is missing, is not JSON, or does not follow the schema.
+        """
+        try:
+            return cls.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        except OSError as error:
+            raise UnmaskError(
+                f"{path}: the {cls.what} cannot be read ({error.strerror}); check the weights folder"
+            ) from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "card"
+            raise UnmaskError(f"{path}: not a valid {cls.what} ({where}: {first['msg']}); {cls.remedy}") from None
+        except ValueError:
+            raise UnmaskError(f"{path}: not a valid {cls.what} (not JSON); {cls.remedy}") from None
+
+    def write(self, path: Path) -> None:
+        partial = path.with_suffix(".partial")
+        partial.write_text(self.model_dump_json(by_alias=True, indent=2) + "\n", encoding="utf-8")
+        partial.replace(path)
 
 
 class WeightsFile(_Part):
@@ -64,8 +96,14 @@ class Thresholds(_Part):
         return self
 
 
-class ModelCard(_Part):
-    """The card. ``files`` has the keys ``keras`` and, for the CPU form, ``openvino_xml`` and ``openvino_bin``."""
+class ModelCard(_CardFile):
+    """``weights/NAME/card.json``.
+
+    ``files`` has the keys ``keras`` and, for the CPU form, ``openvino_xml`` and ``openvino_bin``.
+    """
+
+    what: ClassVar[str] = "model card"
+    remedy: ClassVar[str] = "restore the weights folder"
 
     schema_version: Literal[1] = Field(alias="schema")
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
@@ -84,32 +122,47 @@ class ModelCard(_Part):
     limits: list[str]
     terms: str
 
-    @classmethod
-    def read(cls, path: Path) -> ModelCard:
-        """Read and validate a card.
 
-        Raises:
-            UnmaskError: the card is missing, is not JSON, or does not follow the schema.
-        """
-        try:
-            return cls.model_validate(json.loads(path.read_text(encoding="utf-8")))
-        except OSError as error:
-            raise UnmaskError(
-                f"{path}: the model's card cannot be read ({error.strerror}); check the weights folder"
-            ) from None
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "card"
-            raise UnmaskError(
-                f"{path}: not a valid model card ({where}: {first['msg']}); restore the weights folder"
-            ) from None
-        except ValueError:
-            raise UnmaskError(f"{path}: not a valid model card (not JSON); restore the weights folder") from None
+class Member(_Part):
+    """A model of a consensus, as it was when the weights were fitted.
 
-    def write(self, path: Path) -> None:
-        partial = path.with_suffix(".partial")
-        partial.write_text(self.model_dump_json(by_alias=True, indent=2) + "\n", encoding="utf-8")
-        partial.replace(path)
+    Attributes:
+        sha256: of its Keras file, as its card names it.
+        calibration: of its card; the weights were fitted on log-odds that it calibrated.
+        weight: its share in the consensus.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    calibration: Calibration
+    weight: Probability
+
+
+class ConsensusCard(_CardFile):
+    """``weights/consensus/A+B.json``: how the models A and B judge together, fitted by ``train consensus``.
+
+    The consensus is the weighted mean of the members' calibrated log-odds, which ``calibration`` calibrates again.
+    """
+
+    what: ClassVar[str] = "consensus card"
+    remedy: ClassVar[str] = "run python -m train consensus again, or remove the file to let every model count alike"
+
+    schema_version: Literal[1] = Field(alias="schema")
+    members: tuple[Member, ...] = Field(min_length=2)
+    calibration: Calibration
+    thresholds: Thresholds
+    created: str
+    method: str
+    conclusion: str
+    metrics: dict[str, dict[str, float | int | None]]
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if len({member.name for member in self.members}) < len(self.members):
+            raise ValueError("a member is named twice")
+        if abs(sum(member.weight for member in self.members) - 1) > 1e-3:
+            raise ValueError("the weights must add up to 1")
+        return self
 
 
 def sha256_of(data: bytes) -> str:

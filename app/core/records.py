@@ -160,6 +160,22 @@ class Opinion:
 
 
 @dataclass(frozen=True, slots=True)
+class Vote:
+    """What one model of several says.
+
+    Attributes:
+        verdict: what it would say alone, by its own card.
+        p_fake: by its own calibration, over the same time as the opinion it belongs to.
+        logit: this frame's own calibrated logit; None where the face was not scored on this frame, and of tracks.
+    """
+
+    model: str
+    verdict: Verdict
+    p_fake: float
+    logit: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FaceResult:
     """One face of one frame after tracking and scoring.
 
@@ -169,6 +185,7 @@ class FaceResult:
         quality: measured on this frame's crop; None on frames where the face was not cropped.
         logit: this frame's own calibrated logit; None where the face was not scored on this frame.
         opinion: what the track's evidence says up to this frame.
+        votes: the models' own answers behind the opinion; empty where one judges alone.
     """
 
     track: int
@@ -176,6 +193,7 @@ class FaceResult:
     quality: Quality | None
     logit: float | None
     opinion: Opinion
+    votes: tuple[Vote, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +212,8 @@ class TrackResult:
 
     ``evidence`` is the mean calibrated logit behind ``opinion`` (None where nothing usable was scored),
     ``scored`` the number of usable scores in it, and ``judged`` tells whether they were enough for a verdict: an
-    uncertain track that was judged is undecided, another could not be told at all.
+    uncertain track that was judged is undecided, another could not be told at all. ``votes`` are the models' own
+    answers by all their scores, empty where one judges alone.
     """
 
     id: int
@@ -206,3 +225,4 @@ class TrackResult:
     evidence: float | None
     largest_px: float
     judged: bool = True
+    votes: tuple[Vote, ...] = ()

@@ -58,6 +58,13 @@ def why_not_judged(quality: Quality, needs: Thresholds) -> str | None:
     return None
 
 
+def verdict_of(p: float, thresholds: Thresholds) -> Verdict:
+    """What a calibrated probability of "AI-generated" says."""
+    if p >= thresholds.fake:
+        return Verdict.FAKE
+    return Verdict.REAL if p <= thresholds.real else Verdict.UNCERTAIN
+
+
 def opinion_of(logit: float, thresholds: Thresholds, basis: str) -> Opinion:
     """The verdict on calibrated evidence.
 
@@ -67,24 +74,14 @@ def opinion_of(logit: float, thresholds: Thresholds, basis: str) -> Opinion:
         basis: what the evidence is, in words: "over 14 scored pictures".
     """
     p = sigmoid(logit)
-    if p >= thresholds.fake:
-        return Opinion(
-            Verdict.FAKE,
-            p,
-            f"{percent(p)} probability of AI generation {basis}, at or above {thresholds.fake * 100:.4g} %",
-        )
-    if p <= thresholds.real:
-        return Opinion(
-            Verdict.REAL,
-            p,
-            f"{percent(p)} probability of AI generation {basis}, at or below {thresholds.real * 100:.4g} %",
-        )
-    return Opinion(
-        Verdict.UNCERTAIN,
-        p,
-        f"undecided: {percent(p)} probability of AI generation {basis}, "
-        f"between {thresholds.real * 100:.4g} and {thresholds.fake * 100:.4g} %",
-    )
+    verdict, told = verdict_of(p, thresholds), f"{percent(p)} probability of AI generation {basis}"
+    real, fake = (f"{border * 100:.4g}" for border in (thresholds.real, thresholds.fake))
+    reason = {
+        Verdict.FAKE: f"{told}, at or above {fake} %",
+        Verdict.REAL: f"{told}, at or below {real} %",
+        Verdict.UNCERTAIN: f"undecided: {told}, between {real} and {fake} %",
+    }
+    return Opinion(verdict, p, reason[verdict])
 
 
 def percent(p: float) -> str:

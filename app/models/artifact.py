@@ -1,14 +1,18 @@
-"""``weights/NAME/``: find the models that are there, verify what is loaded, load it."""
+"""``weights/NAME/`` and ``weights/consensus/``: find the models that are there, verify what is loaded, load it."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import site
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from app.core.consensus import Consensus
 from app.core.errors import UnmaskError
+from app.models.ensemble import Ensemble
 from app.models.runtimes import Classifier, OpenVINOClassifier, TensorFlowClassifier
 
 if TYPE_CHECKING:
@@ -51,6 +55,56 @@ def read_card(name: str, folder: Path = WEIGHTS) -> ModelCard:
     if card.name != name:
         raise UnmaskError(f"{folder / name}: its card is that of {card.name}; restore the weights folder")
     return card
+
+
+def read_consensus(names: Sequence[str], folder: Path = WEIGHTS) -> Consensus:
+    """How the models ``names`` judge together: by fitted weights where there are some, else every one alike.
+
+    Raises:
+        UnmaskError: a model or the fitted weights cannot be read, or these were fitted with other models of that name.
+    """
+    cards = [read_card(name, folder) for name in names]
+    path = consensus_path(names, folder)
+    if len(cards) == 1 or not os.path.lexists(path):
+        return Consensus.of(*cards)
+    from app.core.cards import ConsensusCard
+
+    _no_link(path.parent)
+    _no_link(path)
+    fitted = ConsensusCard.read(path)
+    members = {member.name: member for member in fitted.members}
+    if members.keys() != set(names):
+        raise UnmaskError(f"{path}: names {', '.join(members)} as its models; {ConsensusCard.remedy}")
+    for card in cards:
+        member, keras = members[card.name], card.files.get("keras")
+        if keras is None or (member.sha256, member.calibration) != (keras.sha256, card.calibration):
+            raise UnmaskError(f"{path}: was fitted with another {card.name} than is here; {ConsensusCard.remedy}")
+    return Consensus.of(*cards, fitted=fitted)
+
+
+def consensus_path(names: Sequence[str], folder: Path = WEIGHTS) -> Path:
+    """Where the weights fitted for these models lie, in whatever order they are named."""
+    return folder / "consensus" / f"{'+'.join(sorted(names))}.json"
+
+
+def load_ensemble(
+    consensus: Consensus, device: str = "auto", folder: Path = WEIGHTS, check: Callable[[], None] = lambda: None
+) -> Ensemble:
+    """All members of a consensus; see :func:`load_classifier`.
+
+    Args:
+        check: called after each of them is loaded; what it raises ends the loading.
+    """
+    loaded: list[Classifier] = []
+    try:
+        for card in consensus.cards:
+            loaded.append(load_classifier(card, device, folder))
+            check()
+    except BaseException:
+        for classifier in loaded:
+            classifier.close()
+        raise
+    return Ensemble(consensus, loaded)
 
 
 def load_classifier(card: ModelCard, device: str = "auto", folder: Path = WEIGHTS) -> Classifier:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from app.core.errors import UnmaskError
 from app.core.records import ImageU8
 from app.models.keras_form import load_model, with_evidence_map
+from app.models.signal_stack import signal_stack_kept
 
 Floats = npt.NDArray[np.float32]
 PRECISION_KEY = ["unmask", "inference_precision"]
@@ -85,7 +86,8 @@ class OpenVINOClassifier:
         options = {"PERFORMANCE_HINT": "LATENCY"}
         if model.has_rt_info(PRECISION_KEY):
             options["INFERENCE_PRECISION_HINT"] = model.get_rt_info(PRECISION_KEY).astype(str)
-        self._compiled = core.compile_model(model, "CPU", options)
+        with signal_stack_kept():
+            self._compiled = core.compile_model(model, "CPU", options)
         self._request = self._compiled.create_infer_request()
         self._size = size
         self._blob = blob
@@ -108,6 +110,9 @@ class OpenVINOClassifier:
 class TensorFlowClassifier:
     """The Keras form of a model on TensorFlow; meant for a GPU, right on any device.
 
+    A GPU is shared with other programs, which may take its memory at any moment. Then faces are scored fewer at a time,
+    and on the CPU where not even one will fit; ``device`` tells.
+
     Raises:
         UnmaskError: the file is not a model that loads safely.
     """
@@ -117,33 +122,65 @@ class TensorFlowClassifier:
     def __init__(self, path: Path, size: int) -> None:
         import tensorflow as tf
 
-        try:
-            with_map = with_evidence_map(load_model(path))
-        except (ValueError, OSError, TypeError, KeyError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UnmaskError(
-                f"{path}: the model cannot be loaded safely ({reason}); restore the weights folder"
-            ) from None
-        self._call = tf.function(
-            lambda crops: with_map(crops, training=False),
-            input_signature=[tf.TensorSpec((None, size, size, 3), tf.uint8)],
-        )
-        self._size = size
-        gpus = tf.config.list_physical_devices("GPU")
-        self.device = "GPU (TensorFlow)" if gpus else "CPU (TensorFlow)"
+        self._path, self._size = path, size
+        self._most = self.MAX_BATCH
+        self._on_gpu = bool(tf.config.list_physical_devices("GPU"))
+        self._out_of_memory: type[Exception] = tf.errors.ResourceExhaustedError
+        self._call = self._loaded(None)
+        self.device = "GPU (TensorFlow)" if self._on_gpu else "CPU (TensorFlow)"
 
     def score(self, crops: ImageU8) -> Scores:
         _check(crops, self._size)
         logits: list[Floats] = []
         maps: list[Floats] = []
-        for start in range(0, len(crops), self.MAX_BATCH):
-            logit, places = self._call(crops[start : start + self.MAX_BATCH])
-            logits.append(np.asarray(logit, np.float32).reshape(-1))
-            maps.append(np.asarray(places, np.float32))
+        start = 0
+        while start < len(crops):
+            piece = crops[start : start + self._most]
+            try:
+                logit, places = self._call(piece)
+                logits.append(np.asarray(logit, np.float32).reshape(-1))
+                maps.append(np.asarray(places, np.float32))
+                start += len(piece)
+            except self._out_of_memory:
+                self._make_do(len(piece))
         return _joined(logits, maps)
 
     def close(self) -> None:
         del self._call
+
+    def _loaded(self, device: str | None) -> Callable[[ImageU8], Any]:
+        """The model and its map as one function, on a device or wherever TensorFlow likes best."""
+        import tensorflow as tf
+
+        try:
+            with tf.device(device):
+                with_map = with_evidence_map(load_model(self._path))
+        except (ValueError, OSError, TypeError, KeyError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise UnmaskError(
+                f"{self._path}: the model cannot be loaded safely ({reason}); restore the weights folder"
+            ) from None
+
+        def call(crops: Any) -> Any:
+            with tf.device(device):
+                return with_map(crops, training=False)
+
+        signature = [tf.TensorSpec((None, self._size, self._size, 3), tf.uint8)]
+        function: Callable[[ImageU8], Any] = tf.function(call, input_signature=signature)
+        return function
+
+    def _make_do(self, tried: int) -> None:
+        """Go on with less after ``tried`` crops at once were too many."""
+        if tried > 1:
+            self._most = tried // 2
+            where = self.device.split(" (")[0]
+            self.device = f"{where} (TensorFlow, {self._most} at a time: its memory is short)"
+        elif self._on_gpu:
+            self._on_gpu, self._most = False, self.MAX_BATCH
+            self._call = self._loaded("/CPU:0")
+            self.device = "CPU (TensorFlow: the GPU's memory is taken)"
+        else:
+            raise UnmaskError(f"{self._path}: no memory is left to score one face; close other programs")
 
 
 class FakeClassifier:

@@ -12,19 +12,19 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from app.core.cards import ModelCard
 from app.core.channels import BoundedQueue, Closed
+from app.core.consensus import Consensus
 from app.core.errors import UnmaskError
 from app.core.records import Frame, FrameResult, Verdict
 from app.core.scoring import video_opinion
-from app.models.runtimes import Classifier
+from app.models.ensemble import Ensemble
 from app.pipeline.highlights import Highlights, save_highlights
 from app.pipeline.records import TimelinePoint, VideoReport
 from app.pipeline.sinks import JsonlSink, Sink, VideoSink, grid_fps, join_parts
 from app.vision.analyzer import AnalyzerOptions, FrameAnalyzer
 from app.vision.detector import FaceDetector
 from app.vision.media import ffmpeg_binary
-from app.vision.sources import FileSource, FrameSource, open_source, without_password
+from app.vision.sources import FileSource, FrameSource, UrlSource, may_wait, open_source, without_password
 
 WORK = ".work"
 """Folder inside a run that holds what an interrupted scan goes on from; gone when the scan is complete."""
@@ -62,15 +62,19 @@ class Models:
     """What a scan needs loaded; shared by all sources of a run, used and closed on the thread that calls scan()."""
 
     detector: FaceDetector
-    classifier: Classifier
-    card: ModelCard
+    ensemble: Ensemble
+
+    @property
+    def consensus(self) -> Consensus:
+        """Who judges, and by which thresholds."""
+        return self.ensemble.consensus
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.detector.close()
-        self.classifier.close()
+        self.ensemble.close()
 
 
 def scan(
@@ -101,7 +105,7 @@ def scan(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         work = folder / WORK
-        fingerprint = fingerprint_of(source, models.card, options)
+        fingerprint = fingerprint_of(source, models.consensus, options)
         saved = _read_checkpoint(work, fingerprint) if resume else None
         if saved is None:
             shutil.rmtree(work, ignore_errors=True)
@@ -139,9 +143,7 @@ class _Run:
         self._fingerprint = fingerprint
         self._info = source.info if isinstance(source, FileSource) else None
         self._highlights = Highlights(redact=options.redact)
-        self._analyzer = FrameAnalyzer(
-            models.detector, models.classifier, models.card, options.analyzer, self._highlights.offer
-        )
+        self._analyzer = FrameAnalyzer(models.detector, models.ensemble, options.analyzer, self._highlights.offer)
         self._read = 0
         self._done = 0
         self._faces = 0
@@ -166,8 +168,8 @@ class _Run:
             )
 
     def go(self, stop: threading.Event, on_progress: Callable[[int, int | None], None]) -> None:
-        frames: BoundedQueue[Frame] = BoundedQueue(8)
-        results: BoundedQueue[tuple[Frame, FrameResult] | dict[str, Any]] = BoundedQueue(8)
+        frames: BoundedQueue[Frame] = BoundedQueue(may_wait(self._source))
+        results: BoundedQueue[tuple[Frame, FrameResult] | dict[str, Any]] = BoundedQueue(may_wait(self._source))
         reader = threading.Thread(target=self._read_frames, args=(frames, self._read, stop), name="reader")
         writer = threading.Thread(target=self._write_results, args=(results,), name="writer")
         reader.start()
@@ -280,7 +282,7 @@ class _Run:
                 folder / "annotated.mp4",
                 sound=sound,
                 info=self._info,
-                cut_to_picture=partial,
+                cut_to_s=sink.seconds if partial else None,
                 redacted=self._options.redact,
             )
         if self._complete:
@@ -294,10 +296,8 @@ class _Run:
             faces=self._faces,
             duration_s=self._last_s,
             tracks=tracks,
-            card=self._models.card.model_copy(
-                update={"thresholds": self._options.analyzer.thresholds(self._models.card)}
-            ),
-            device=self._models.classifier.device,
+            consensus=judging_by(self._models.consensus, self._options.analyzer),
+            device=self._models.ensemble.device,
             settings=settings_of(self._options),
             timelines=read_timelines(folder / "faces.jsonl"),
             highlights=self._highlights.of(tracks),
@@ -310,6 +310,8 @@ class _Run:
     def _early_end(self) -> str | None:
         """A sentence if the file ends before its own description says, and its container confirms the damage."""
         expected = self._source.frame_count
+        if isinstance(self._source, UrlSource) and self._source.broke_off():
+            return f"{self._source.name}: the connection broke off after {self._read} of {expected} frames; try again"
         if not isinstance(self._source, FileSource) or expected is None or self._read >= expected * 0.97 - 3:
             return None
         if not _demuxing_fails(self._source.path):
@@ -342,15 +344,20 @@ def read_timelines(path: Path, most_points: int = 600) -> dict[int, tuple[Timeli
     return {track: tuple(points) for track, points in timelines.items()}
 
 
+def judging_by(consensus: Consensus, options: AnalyzerOptions) -> Consensus:
+    """The consensus with the thresholds that a scan with these options goes by, for its report."""
+    return consensus.judging_by(options.thresholds(consensus.thresholds))
+
+
 def settings_of(options: ScanOptions) -> dict[str, Any]:
     flat = asdict(options)
     analyzer = flat.pop("analyzer")
     return {key: value for key, value in {**flat, **analyzer}.items() if value is not None}
 
 
-def fingerprint_of(source: FrameSource, card: ModelCard, options: ScanOptions) -> str:
-    """What must be the same for a scan to go on: the source's content, the model and the options."""
-    digest = hashlib.sha256(card.model_dump_json().encode() + json.dumps(settings_of(options)).encode())
+def fingerprint_of(source: FrameSource, consensus: Consensus, options: ScanOptions) -> str:
+    """What must be the same for a scan to go on: the source's content, the models and the options."""
+    digest = hashlib.sha256(consensus.identity.encode() + json.dumps(settings_of(options)).encode())
     if isinstance(source, FileSource):
         digest.update(str(source.path.stat().st_size).encode())
         with source.path.open("rb") as file:

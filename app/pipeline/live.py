@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from app.core.cards import ModelCard
+from app.core.consensus import Consensus
 from app.core.errors import UnmaskError
 from app.core.records import Frame, FrameResult, TrackResult
 from app.pipeline.batch import Models
@@ -82,13 +82,11 @@ class LiveEngine:
         self._analysis = Analysis(
             options, clock=clock, redact=redact, on_result=self._analyzed, on_flagged=self._flagged
         )
-        # Of the open source and the loaded models.
+        # Of the open source.
         self._opened = self._seen_to_end = False
         self._name = ""
         self._fps = 25.0
         self._duration_s: float | None = None
-        self._card: ModelCard | None = None
-        self._device = ""
         self._recording: Recording | None = None
 
     # Control.
@@ -227,9 +225,10 @@ class LiveEngine:
         return self._recording is not None
 
     @property
-    def card(self) -> ModelCard | None:
-        """Of the loaded model, as it came; None before."""
-        return self._card
+    def consensus(self) -> Consensus | None:
+        """Who judges, as loaded; None before."""
+        ensemble = self._analysis.ensemble
+        return None if ensemble is None else ensemble.consensus
 
     @property
     def highlights(self) -> Highlights:
@@ -262,9 +261,7 @@ class LiveEngine:
 
     def stats(self) -> LiveStats:
         """How it is doing right now."""
-        return self._analysis.stats(
-            running=self._state is LiveState.RUNNING, device=self._device, duration_s=self._duration_s
-        )
+        return self._analysis.stats(running=self._state is LiveState.RUNNING, duration_s=self._duration_s)
 
     def report(self) -> VideoReport:
         """The session so far, for the HTML report.
@@ -272,12 +269,8 @@ class LiveEngine:
         Raises:
             UnmaskError: the models are not loaded yet.
         """
-        if self._card is None:
-            raise UnmaskError("nothing was analysed yet; export the report once faces are being judged")
         return self._analysis.report(
             self._name,
-            self._card,
-            self._device,
             error=None if self._error is None else str(self._error),
             partial=not (self._live or self._seen_to_end),
         )
@@ -320,7 +313,7 @@ class LiveEngine:
             return
         with suppress(Left), self._load_models() as models:
             with self._lock:
-                self._card, self._device = models.card, models.classifier.device
+                self._analysis.ensemble = models.ensemble
                 self._get_going()
             self._teller.tell()
             self._analysis.run(models)
@@ -348,7 +341,7 @@ class LiveEngine:
 
     def _get_going(self) -> None:
         """Leave LOADING once the source is open and the models are loaded."""
-        if self._state is LiveState.LOADING and self._opened and self._card is not None:
+        if self._state is LiveState.LOADING and self._opened and self._analysis.ensemble is not None:
             self._move(LiveState.PAUSED if self._pause_wanted else LiveState.RUNNING)
             self._capture.release()
 

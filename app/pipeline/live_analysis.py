@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from app.core.cards import ModelCard
 from app.core.channels import Closed, LatestSlot
+from app.core.errors import UnmaskError
 from app.core.records import Frame, FrameResult, Verdict
 from app.core.scoring import video_opinion
-from app.pipeline.batch import Models
+from app.models.ensemble import Ensemble
+from app.pipeline.batch import Models, judging_by
 from app.pipeline.highlights import Highlights
-from app.pipeline.live_state import LiveStats, Recent, Session
+from app.pipeline.live_state import LiveStats, Recent, Session, rate_alone
 from app.pipeline.records import VideoReport
 from app.vision.analyzer import AnalyzerOptions, FrameAnalyzer, ScoredFace
 
@@ -64,7 +65,9 @@ class Analysis:
         self._verdicts: dict[int, Verdict] = {}
         self._faces: dict[int, ScoredFace] = {}
         self._shown_rate, self._scored_rate, self._score_rate = Recent(), Recent(), Recent()
-        self._inference_ages = Recent()
+        self._inference_ages, self._busy = Recent(), Recent()
+        self.ensemble: Ensemble | None = None
+        """The models, set once they are loaded."""
         self._copy_at = float("-inf")
         self._uncopied = False
         self._generation = 0
@@ -103,8 +106,14 @@ class Analysis:
     def latest_face(self, track: int) -> ScoredFace | None:
         return self._faces.get(track)
 
-    def report(self, source: str, card: ModelCard, device: str, *, error: str | None, partial: bool) -> VideoReport:
-        """The session so far."""
+    def report(self, source: str, *, error: str | None, partial: bool) -> VideoReport:
+        """The session so far.
+
+        Raises:
+            UnmaskError: the models are not loaded yet.
+        """
+        if self.ensemble is None:
+            raise UnmaskError("nothing was analysed yet; export the report once faces are being judged")
         tracks, options = self.session.tracks, self.options
         frames, faces, last_s = self.session.totals
         with self._lock:
@@ -117,8 +126,8 @@ class Analysis:
             faces=faces,
             duration_s=last_s,
             tracks=tracks,
-            card=card.model_copy(update={"thresholds": options.thresholds(card)}),
-            device=device,
+            consensus=judging_by(self.ensemble.consensus, options),
+            device=self.ensemble.device,
             settings={key: value for key, value in asdict(options).items() if value is not None},
             timelines=self.session.timelines(),
             highlights=highlights,
@@ -127,30 +136,37 @@ class Analysis:
             partial=partial,
         )
 
-    def stats(self, *, running: bool, device: str, duration_s: float | None) -> LiveStats:
-        now = self._clock()
+    def stats(self, *, running: bool, duration_s: float | None) -> LiveStats:
+        now, ensemble = self._clock(), self.ensemble
+        shown_fps, scored_fps = self._shown_rate.rate(now), self._scored_rate.rate(now)
+        score_rate, alone_rate = self._score_rate.rate(now), 0.0
+        models: tuple[tuple[str, float], ...] = ()
+        if ensemble is not None and not ensemble.consensus.alone:
+            names = (card.name for card in ensemble.consensus.cards)
+            models = tuple(zip(names, ensemble.seconds, strict=True))
+            alone_rate = rate_alone(score_rate, scored_fps, shown_fps, self._busy.rate(now), ensemble.seconds)
         shown, found = self._display.peek(), self._results.peek()
         newest = now if running or shown is None else shown.at
         return LiveStats(
-            shown_fps=self._shown_rate.rate(now),
-            scored_fps=self._scored_rate.rate(now),
-            score_rate=self._score_rate.rate(now),
+            shown_fps=shown_fps,
+            scored_fps=scored_fps,
+            score_rate=score_rate,
             age_s=max(0.0, newest - found[0].at) if found else 0.0,
             inference_age_s=self._inference_ages.median(now),
             dropped=self._to_analyse.dropped,
-            device=device,
+            device="" if ensemble is None else ensemble.device,
             position_s=shown.frame.time_s if shown else 0.0,
             duration_s=duration_s,
             frames=self.session.totals[0],
+            models=models,
+            alone_rate=alone_rate,
         )
 
     # On the inference thread.
 
     def run(self, models: Models) -> None:
         """Analyse until :meth:`close`."""
-        analyzer = FrameAnalyzer(
-            models.detector, models.classifier, models.card, self.options, on_scored=self._face_scored
-        )
+        analyzer = FrameAnalyzer(models.detector, models.ensemble, self.options, on_scored=self._face_scored)
         try:
             while True:
                 shown = self._to_analyse.get(TRACKS_EVERY_S)
@@ -174,6 +190,7 @@ class Analysis:
         self._inference_ages.add(began, began - shown.at)
         result = analyzer.analyze(shown.frame)
         now = self._clock()
+        self._busy.add(now, now - began)
         self._scored_rate.add(now)
         self._score_rate.add(now, sum(face.logit is not None for face in result.faces))
         self.session.add(result)

@@ -6,7 +6,7 @@ import logging
 import statistics
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
@@ -109,6 +109,8 @@ class LiveStats:
         position_s: time of the newest frame in the stream.
         duration_s: of the whole stream, None when unknown.
         frames: frames analysed so far.
+        models: the models that judge together, each with what it lately takes for a face, seconds; empty for one alone.
+        alone_rate: faces that the first of them alone would score a second, by these times; see :func:`rate_alone`.
     """
 
     shown_fps: float
@@ -121,6 +123,25 @@ class LiveStats:
     position_s: float
     duration_s: float | None
     frames: int
+    models: tuple[tuple[str, float], ...] = ()
+    alone_rate: float = 0.0
+
+
+def rate_alone(score_rate: float, scored_fps: float, shown_fps: float, busy: float, model_s: Sequence[float]) -> float:
+    """Faces that the first of several models alone would score a second.
+
+    Args:
+        score_rate: faces scored a second by all of them.
+        scored_fps, shown_fps: frames analysed and shown a second: no more faces can be scored than frames bring.
+        busy: share of the time spent on analysing, [0, 1].
+        model_s: what each model takes for a face, seconds, the first one's first.
+    """
+    if score_rate <= 0 or scored_fps <= 0:
+        return 0.0
+    # All there is to do for one score, finding faces included, less what the other models do of it.
+    alone_s = max(busy / score_rate - sum(model_s[1:]), model_s[0])
+    offered = max(shown_fps, scored_fps) * score_rate / scored_fps
+    return max(score_rate, min(offered, 1 / alone_s) if alone_s > 0 else offered)
 
 
 class Teller:

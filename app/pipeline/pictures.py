@@ -16,7 +16,7 @@ import numpy as np
 from app.core.errors import UnmaskError
 from app.core.records import Frame, FrameResult, ImageU8
 from app.core.scoring import video_opinion
-from app.pipeline.batch import Models, ScanOptions, settings_of
+from app.pipeline.batch import Models, ScanOptions, judging_by, settings_of
 from app.pipeline.highlights import Highlights
 from app.pipeline.records import VideoReport
 from app.pipeline.report import write_report
@@ -42,7 +42,7 @@ def scan_picture(path: str, models: Models, options: ScanOptions) -> tuple[Video
     """
     image = read_image(Path(path))
     highlights = Highlights(per_side=1, redact=options.redact)
-    analyzer = FrameAnalyzer(models.detector, models.classifier, models.card, options.analyzer, highlights.offer)
+    analyzer = FrameAnalyzer(models.detector, models.ensemble, options.analyzer, highlights.offer)
     result = analyzer.analyze(Frame(0, 0.0, image))
     tracks = tuple(analyzer.tracks())
     opinions = {t.id: t.opinion for t in tracks}
@@ -60,8 +60,8 @@ def scan_picture(path: str, models: Models, options: ScanOptions) -> tuple[Video
         faces=len(result.faces),
         duration_s=0.0,
         tracks=tracks,
-        card=models.card.model_copy(update={"thresholds": options.analyzer.thresholds(models.card)}),
-        device=models.classifier.device,
+        consensus=judging_by(models.consensus, options.analyzer),
+        device=models.ensemble.device,
         settings=settings_of(options),
         boxes={face.track: face.detection.box.xyxy for face in result.faces},
         highlights=highlights.of(tracks),

@@ -163,7 +163,6 @@ class Recording:
                     self.video,
                     sound=None,
                     info=None,
-                    cut_to_picture=True,
                     redacted=self._redact,
                 )
             except UnmaskError:

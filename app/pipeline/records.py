@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from app.core.records import ImageU8, Opinion, TrackResult
+from app.core.records import ImageU8, Opinion, TrackResult, Vote
 
 if TYPE_CHECKING:
-    from app.core.cards import ModelCard
+    from app.core.consensus import Consensus
 
 SCHEMA = 1
 """Version of ``summary.json`` and ``faces.jsonl``."""
@@ -52,6 +53,7 @@ class VideoReport:
         opinion: the verdict on the whole source.
         frames: frames analysed; ``faces``: faces found in them, summed over frames.
         duration_s: time of the last frame; 0 for a picture.
+        consensus: who judged, with the thresholds that the scan went by.
         boxes: for a picture, the box of each track, pixels xyxy.
         timelines: per track id, in order of time, thinned for drawing.
         highlights: most telling first within a track.
@@ -68,7 +70,7 @@ class VideoReport:
     faces: int
     duration_s: float
     tracks: tuple[TrackResult, ...]
-    card: ModelCard
+    consensus: Consensus
     device: str
     settings: dict[str, Any]
     boxes: dict[int, tuple[float, float, float, float]] = field(default_factory=dict)
@@ -81,7 +83,7 @@ class VideoReport:
 
     def summary(self) -> dict[str, Any]:
         """The object of this source in ``summary.json`` and on standard output with ``--json``."""
-        return {
+        summary = {
             "schema": SCHEMA,
             "source": self.source,
             "verdict": self.opinion.verdict.value,
@@ -89,7 +91,7 @@ class VideoReport:
             "reason": self.opinion.reason,
             "frames": self.frames,
             "faces": self.faces,
-            "model": self.card.name,
+            "model": self.consensus.name,
             "tracks": [self._track_summary(t) for t in self.tracks],
             "error": self.error,
             "partial": self.partial,
@@ -98,6 +100,11 @@ class VideoReport:
             "fingerprint": self.fingerprint,
             "redacted": self.redacted,
         }
+        if not self.consensus.alone:
+            names = [card.name for card in self.consensus.cards]
+            shares = {name: round(w, 4) for name, w in zip(names, self.consensus.weights, strict=True)}
+            summary["consensus"] = {"weights": shares, "note": self.consensus.note}
+        return summary
 
     def _track_summary(self, track: TrackResult) -> dict[str, Any]:
         entry: dict[str, Any] = {
@@ -113,7 +120,14 @@ class VideoReport:
         }
         if track.id in self.boxes:
             entry["box"] = list(self.boxes[track.id])
+        if track.votes:
+            entry["models"] = votes_json(track.votes)
         return entry
+
+
+def votes_json(votes: Sequence[Vote]) -> dict[str, dict[str, Any]]:
+    """What every model said, by its name, as it stands in summaries."""
+    return {vote.model: {"verdict": vote.verdict.value, "p_fake": _short(vote.p_fake)} for vote in votes}
 
 
 def failure(source: str, model: str, error: str) -> dict[str, Any]:

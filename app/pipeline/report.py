@@ -115,7 +115,7 @@ def render_report(reports: Sequence[VideoReport], *, title: str, created: dateti
     """The report as one self-contained HTML page.
 
     Args:
-        reports: one video, or any number of pictures; each ``card`` has the thresholds that the scan went by.
+        reports: one video, or any number of pictures.
         title: heading of the page.
         created: when; shown with its time zone where it has one.
 
@@ -140,9 +140,11 @@ def render_report(reports: Sequence[VideoReport], *, title: str, created: dateti
             counts=[(v, n) for v in Verdict if (n := sum(r.opinion.verdict is v for r in reports))],
             faces=len(every),
             listed_only=len(every) - len(shown),
-            cards=_distinct(report.card for report in reports),
+            judges=_distinct(report.consensus for report in reports),
+            cards=_distinct(card for report in reports for card in report.consensus.cards),
+            fitted_on=_distinct(pictures for report in reports for pictures in report.consensus.fitted_on),
             runs=_distinct((report.device, report.settings) for report in reports),
-            limits=_distinct(limit for report in reports for limit in report.card.limits),
+            limits=_distinct(limit for report in reports for card in report.consensus.cards for limit in card.limits),
             verdicts=Verdict,
         )
     )
@@ -169,7 +171,7 @@ def write_report(path: Path, reports: Sequence[VideoReport], *, title: str, crea
 
 def _part(number: int, report: VideoReport, detailed: set[int], *, thumbnails: bool) -> _Part:
     """Everything the page shows of one source; ``detailed`` are the ids of the tracks with a section of their own."""
-    needs = report.card.thresholds
+    needs = report.consensus.thresholds
     drawn: dict[int, tuple[TimelinePoint, ...]] = {}
     if report.kind != "picture":
         drawn = {t.id: report.timelines[t.id] for t in report.tracks if report.timelines.get(t.id)}

@@ -13,8 +13,8 @@ import cv2
 import ffmpeg
 
 from app.core.errors import UnmaskError
-from app.core.records import Frame, FrameResult
-from app.pipeline.records import SCHEMA
+from app.core.records import FaceResult, Frame, FrameResult
+from app.pipeline.records import SCHEMA, votes_json
 from app.vision.media import MediaInfo, ffmpeg_binary, utf8_name
 from app.vision.overlay import draw
 from app.vision.redaction import Redactor
@@ -78,7 +78,7 @@ class JsonlSink:
 
 
 def face_lines(result: FrameResult) -> list[dict[str, Any]]:
-    """The JSON objects of one frame's faces."""
+    """The JSON objects of one frame's faces; ``models`` is there where several judged."""
     return [
         {
             "schema": SCHEMA,
@@ -101,8 +101,16 @@ def face_lines(result: FrameResult) -> list[dict[str, Any]]:
             },
             "keypoints": [list(point) for point in face.detection.keypoints],
         }
+        | _models(face)
         for face in result.faces
     ]
+
+
+def _models(face: FaceResult) -> dict[str, Any]:
+    if not face.votes:
+        return {}
+    said = votes_json(face.votes)
+    return {"models": {vote.model: said[vote.model] | {"logit": vote.logit} for vote in face.votes}}
 
 
 class VideoSink:
@@ -161,6 +169,11 @@ class VideoSink:
         self._write(data)
         self._last = data
         self._slot = slot + 1
+
+    @property
+    def seconds(self) -> float:
+        """How long the video is so far."""
+        return self._slot / self._fps
 
     def checkpoint(self) -> dict[str, Any]:
         self._finish()
@@ -250,14 +263,14 @@ def join_parts(
     *,
     sound: Path | None,
     info: MediaInfo | None,
-    cut_to_picture: bool,
+    cut_to_s: float | None = None,
     redacted: bool = False,
 ) -> None:
     """Make the annotated video of its parts and the source's own sound, in step, under its final name.
 
     Args:
         sound: the source file; None, or a file without sound, gives a silent video.
-        cut_to_picture: end the sound with the picture, for a scan that did not reach the end.
+        cut_to_s: seconds of picture, where the sound is to end with it: for a scan that did not reach the end.
         redacted: said in the file's own comment, which tells what it contains.
 
     Raises:
@@ -279,8 +292,8 @@ def join_parts(
             inputs.append(source["a:0"])
             copies = info.audio_codec in ("aac", "mp3")
             options |= {"c:a": "copy"} if copies else {"c:a": "aac", "b:a": "160k"}
-            if cut_to_picture:
-                options["shortest"] = None
+            if cut_to_s is not None:
+                options["t"] = cut_to_s  # Not "shortest": that would cost the picture where the sound is shorter.
         options["metadata"] = f"comment={_contents(redacted, with_sound=len(inputs) > 1)}"
         stream = ffmpeg.output(*inputs, "file:joined.mp4", **options)
         command = ffmpeg.compile(stream.global_args("-v", "error", "-y", "-nostdin", "-copyts"), cmd=ffmpeg_binary())
@@ -292,7 +305,7 @@ def join_parts(
             raise _cannot_write(target, error) from None
     elif sound is not None:
         # Sound that ffmpeg cannot read must not cost the picture.
-        join_parts(folder, parts, target, sound=None, info=None, cut_to_picture=cut_to_picture, redacted=redacted)
+        join_parts(folder, parts, target, sound=None, info=None, cut_to_s=cut_to_s, redacted=redacted)
     else:
         raise _ffmpeg_failed(target, done.stderr)
 

@@ -21,7 +21,7 @@ from app.ui.main_window import MainWindow
 def run(
     source: str | None = None,
     *,
-    model: str | None = None,
+    models: tuple[str, ...] | None = None,
     device: str | None = None,
     threshold: float | None = None,
     output: Path | None = None,
@@ -31,7 +31,7 @@ def run(
 
     Args:
         source: shown at once: a camera's number, ``screen``, ``screen:X,Y,WIDTH,HEIGHT``, ``demo``, a file or a URL.
-        model, device, threshold, output, redact: for this time only, over the settings.
+        models, device, threshold, output, redact: for this time only, over the settings.
     """
     application = QApplication.instance() or QApplication(sys.argv[:1])
     assert isinstance(application, QApplication)
@@ -44,7 +44,7 @@ def run(
     QGuiApplication.setDesktopFileName("unmask")
     store = QSettings()
     window = MainWindow(store)
-    window.override(model=model, device=device, threshold=threshold, output=output, redact=redact)
+    window.override(models=models, device=device, threshold=threshold, output=output, redact=redact)
     window.show()
     choice = SourceChoice.of(source) if source is not None else window.memory.to_reopen()
     if choice is not None:

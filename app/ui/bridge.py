@@ -47,7 +47,7 @@ def make_engine(
 
 
 def load_models(settings: Settings, wanted: Callable[[], bool] = lambda: True) -> Models:
-    """Detector and classifier as the settings want them.
+    """Detector and classifiers as the settings want them.
 
     Args:
         wanted: asked between steps that take a second or so each.
@@ -56,16 +56,15 @@ def load_models(settings: Settings, wanted: Callable[[], bool] = lambda: True) -
         UnmaskError: weights are missing or were altered, or there is no GPU though one was asked for.
         Left: they are not wanted any more.
     """
-    from app.models.artifact import load_classifier, read_card
+    from app.models.artifact import load_ensemble, read_consensus
     from app.pipeline.batch import Models
     from app.vision.detector import MediaPipeDetector
 
-    card = read_card(settings.model)
-    classifier = load_classifier(card, settings.device)
-    if not wanted():
-        classifier.close()
-        raise Left
-    return Models(MediaPipeDetector(), classifier, card)
+    def check() -> None:
+        if not wanted():
+            raise Left
+
+    return Models(MediaPipeDetector(), load_ensemble(read_consensus(settings.models), settings.device, check=check))
 
 
 class Bridge(QObject):

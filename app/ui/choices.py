@@ -125,6 +125,7 @@ class Settings:
         smoothing_s: how slowly what the picture shows follows the scores, seconds.
         min_size: faces with a shorter side below this are not judged, pixels; None takes the model's own.
         device: one of ``DEVICES``.
+        models: names of those that judge, together where there are several.
         output: folder of recordings, snapshots and reports.
         notify: tell through the desktop when a face turns to AI-GENERATED.
         mirror: show cameras like a mirror.
@@ -138,7 +139,7 @@ class Settings:
     smoothing_s: float = 0.7
     min_size: int | None = None
     device: str = "auto"
-    model: str = DEFAULT_MODEL
+    models: tuple[str, ...] = (DEFAULT_MODEL,)
     output: Path = Path("Unmask")
     notify: bool = False
     mirror: bool = True
@@ -161,7 +162,7 @@ class Settings:
 
     def needs_reload(self, before: Settings) -> bool:
         """Whether a change from ``before`` takes effect only when the models are loaded anew."""
-        return (self.device, self.model) != (before.device, before.model)
+        return (self.device, self.models) != (before.device, before.models)
 
 
 class Memory:
@@ -182,7 +183,7 @@ class Memory:
             smoothing_s=self._number("smoothing_s", default.smoothing_s, 0.05, 5.0),
             min_size=min_size if min_size > 0 else None,
             device=device if device in DEVICES else default.device,
-            model=str(self.store.value("model", default.model)),
+            models=tuple(str(self.store.value("model", ",".join(default.models))).split(",")),
             output=Path(str(self.store.value("output", default.output))),
             notify=self.flag("notify", default.notify),
             mirror=self.flag("mirror", default.mirror),
@@ -196,7 +197,8 @@ class Memory:
             "smoothing_s": settings.smoothing_s,
             "min_size": settings.min_size or 0,
             "device": settings.device,
-            "model": settings.model,
+            # Under the name that it had when there was only one; an INI file would read a list of one as a text.
+            "model": ",".join(settings.models),
             "output": str(settings.output),
             "notify": settings.notify,
             "mirror": settings.mirror,

@@ -68,7 +68,12 @@ def _small(image: ImageU8) -> QImage:
 
 def wrapped(reason: str) -> str:
     """A reason as a sentence of its own, whose numbers stay with the words before them."""
-    return reason[:1].upper() + re.sub(r" (?=[%\d])", "\N{NO-BREAK SPACE}", reason[1:])
+    return reason[:1].upper() + unbroken(reason[1:])
+
+
+def unbroken(text: str) -> str:
+    """A text whose numbers stay with the words before them."""
+    return re.sub(r" (?=[%\d])", "\N{NO-BREAK SPACE}", text)
 
 
 class Swatch(QWidget):
@@ -130,6 +135,7 @@ class FaceCard(QFrame):
         self._name.setFont(bold)
         self._chip = VerdictChip()
         self._reason = QLabel(wordWrap=True)
+        self._votes = QLabel(wordWrap=True)
         self._seen = QLabel(wordWrap=True)
         self._clear = 0.0
         self._selected = False
@@ -138,6 +144,7 @@ class FaceCard(QFrame):
         texts.setSpacing(3)
         texts.addWidget(self._chip)
         texts.addWidget(self._reason)
+        texts.addWidget(self._votes)
         texts.addWidget(self._seen)
         texts.addStretch(1)
         looks = QVBoxLayout()
@@ -160,6 +167,9 @@ class FaceCard(QFrame):
         """
         self._chip.show_opinion(track.opinion)
         self._reason.setText(wrapped(track.opinion.reason))
+        votes = (f"{v.model}: {v.verdict.words}, AI {percent(v.p_fake)}" for v in track.votes)
+        self._votes.setText(unbroken("\n".join(votes)))
+        self._votes.setVisible(bool(track.votes))
         where = f"last seen at {clock(track.last_s)}"
         if now is not None:
             # The picture goes by the last second, the card by everything seen: where they differ it is said.
@@ -193,6 +203,7 @@ class FaceCard(QFrame):
         if quiet != self._quiet:
             self._quiet = quiet
             self._seen.setStyleSheet(f"color: {quiet};")
+            self._votes.setStyleSheet(f"color: {quiet};")
 
     @property
     def has_picture(self) -> bool:

@@ -11,14 +11,13 @@ from PySide6.QtCore import QEvent, QSettings, Qt, QTimer
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QPaintEvent
 
 from app.core.records import Frame, FrameResult, Opinion, Verdict
-from app.models.artifact import read_card
-from app.models.gradcam import heatmap
+from app.models.artifact import read_consensus
 from app.pipeline.live_state import EventKind, LiveEvent, LiveState
 from app.ui.background import in_background
 from app.ui.banner import Tone, Way
 from app.ui.bridge import Bridge, EngineMaker, make_engine
 from app.ui.choices import Settings, SourceChoice, SourceKind
-from app.ui.faces_panel import Thumbnail, thumbnail
+from app.ui.faces_panel import Thumbnail, thumbnail, wrapped
 from app.ui.layout import WindowLayout
 from app.ui.lines import suspicious_moments
 from app.ui.notices import DesktopNotices
@@ -30,7 +29,8 @@ from app.ui.welcome import CardDialog
 from app.vision.live_sources import list_cameras
 
 if TYPE_CHECKING:
-    from app.core.cards import ModelCard, Thresholds
+    from app.core.cards import Thresholds
+    from app.core.consensus import Consensus
     from app.ui.timeline import Timeline
 
 JUMP_S = 5.0
@@ -54,7 +54,8 @@ class MainWindow(WindowLayout):
         self.settings: Settings = self.memory.settings()
         self.bridge = Bridge(make, self)
         self.keeper = Keeper(self.bridge, self.banner, self)
-        self._card: ModelCard | None = None
+        self._consensus: Consensus | None = None
+        self._noted: Consensus | None = None
         self.notices = DesktopNotices(self)
         self.has_ended = True
         """Whether closing left no thread behind."""
@@ -96,8 +97,8 @@ class MainWindow(WindowLayout):
         """Take and keep new settings; the source is opened anew only where it must be."""
         before, self.settings = self.settings, settings
         self.memory.keep(settings)
-        if settings.model != before.model:
-            self._read_card()
+        if settings.models != before.models:
+            self._read_consensus()
         if self.bridge.choice is not None and settings.needs_reload(before):
             self.open(self.bridge.choice)
         else:
@@ -110,7 +111,7 @@ class MainWindow(WindowLayout):
         self.settings = replace(self.settings, **given)
 
     def ask_settings(self) -> None:
-        dialog = SettingsDialog(self.settings, self._card, self)
+        dialog = SettingsDialog(self.settings, self._consensus, self)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.accepted.connect(lambda: self.apply_settings(dialog.chosen()))
         # Not exec(): the picture goes on, and closing the window closes the dialog too.
@@ -121,7 +122,7 @@ class MainWindow(WindowLayout):
         timeline = super().complete()
         if first:
             timeline.sought.connect(self.seek)
-            self._read_card()
+            self._read_consensus()
         return timeline
 
     # What happens in the window.
@@ -267,6 +268,14 @@ class MainWindow(WindowLayout):
             self._tell_failure(self.bridge.error)
         elif state is LiveState.RUNNING:
             self._show_thresholds()
+            self._log_note()
+
+    def _log_note(self) -> None:
+        """Several models: how their weights came about, once for each source."""
+        consensus = None if self.bridge.engine is None else self.bridge.engine.consensus
+        if consensus is not None and consensus.note and self._noted is not consensus:
+            self._noted = consensus
+            self.log.add(0.0, wrapped(consensus.note))
 
     def _tell_failure(self, text: str) -> None:
         self.log.add(0.0, text)
@@ -338,20 +347,14 @@ class MainWindow(WindowLayout):
         """The heatmap of the selected face, or of the largest where none in the picture is."""
         engine, newest = self.bridge.engine, self.bridge.newest
         heat = None
-        if self.does.heatmap.isChecked() and engine is not None and engine.card is not None:
+        if self.does.heatmap.isChecked() and engine is not None and engine.consensus is not None:
             track = self.view.selected
             present = [face.track for face in newest[1].faces] if newest and newest[1] else []
             if present and track not in present:
                 track = present[0]
             face = engine.latest_face(track)
             if face is not None:
-                toward_fake = face.logit > 0
-                heat = Heat(
-                    track,
-                    heatmap(face.evidence, face.crop.shape[0], toward_fake=toward_fake),
-                    engine.card.preprocessing.crop_scale,
-                    f"Face {track}: yellow marks what spoke most for {'AI-generated' if toward_fake else 'real'}",
-                )
+                heat = Heat.of(face, engine.consensus)
         self.view.set_heat(heat)
 
     def _show_recording(self) -> None:
@@ -359,27 +362,29 @@ class MainWindow(WindowLayout):
         self.does.show_recording(engine is not None and engine.recording)
 
     def _thresholds(self) -> Thresholds | None:
-        card = self._card if self.bridge.engine is None else self.bridge.engine.card or self._card
+        engine = self.bridge.engine
+        judge = (None if engine is None else engine.consensus) or self._consensus
         choice = self.bridge.choice or SourceChoice.of("demo")
-        return None if card is None else self.settings.analyzer_for(choice).thresholds(card)
+        return None if judge is None else self.settings.analyzer_for(choice).thresholds(judge.thresholds)
 
     def _show_thresholds(self) -> None:
         if self.timeline is not None:
             self.timeline.set_thresholds(self._thresholds())
 
-    def _read_card(self) -> None:
-        def take(card: ModelCard) -> None:
-            self._card = card
-            self._show_thresholds()
+    def _read_consensus(self) -> None:
+        def take(consensus: Consensus, names: tuple[str, ...] = self.settings.models) -> None:
+            if names == self.settings.models:  # Others may have been chosen meanwhile.
+                self._consensus = consensus
+                self._show_thresholds()
 
         # A card that cannot be read is told of when its model is loaded.
-        in_background(self, partial(read_card, self.settings.model), take, lambda why: None)
+        in_background(self, partial(read_consensus, self.settings.models), take, lambda why: None)
 
     def _show_card(self) -> None:
-        if self._card is None:
+        if self._consensus is None:
             self.banner.tell("The model's card cannot be read; restore the weights folder.")
         else:
-            dialog = CardDialog(self._card, self)
+            dialog = CardDialog(self._consensus, self)
             dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
             dialog.open()
 

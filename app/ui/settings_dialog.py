@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -17,18 +19,22 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLineEdit,
+    QListWidget,
+    QListWidgetItem,
     QPushButton,
     QSpinBox,
     QVBoxLayout,
     QWidget,
 )
 
-from app.models.artifact import available
+from app.core.errors import UnmaskError
+from app.models.artifact import available, read_consensus
 from app.ui.choices import DEVICES, Settings
+from app.ui.faces_panel import wrapped
 from app.ui.look import described, muted
 
 if TYPE_CHECKING:
-    from app.core.cards import ModelCard
+    from app.core.consensus import Consensus
 
 SMALLEST = 20
 """Pixels; the detector finds no smaller faces."""
@@ -36,21 +42,46 @@ SMALLEST = 20
 _DEVICE_NAMES = {"auto": "Automatic", "cpu": "Processor (CPU)", "gpu": "Graphics card (GPU)"}
 
 
+_MODELS_TIP = "What judges the faces. Several judge together; then fewer faces a second are scored."
+_ROWS = 4
+"""Models in sight at once."""
+
+
+class ModelList(QListWidget):
+    """The models that are there, to be checked; those in use stand first, in their order."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__()
+        for name in dict.fromkeys((*names, *available())):
+            item = QListWidgetItem(name, self)
+            item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable | Qt.ItemFlag.ItemIsUserCheckable)
+            item.setCheckState(Qt.CheckState.Checked if name in names else Qt.CheckState.Unchecked)
+        self.setCurrentRow(0)
+        row = max(self.sizeHintForRow(0), 1)
+        self.setFixedHeight(row * min(self.count(), _ROWS) + 2 * self.frameWidth() + 2)
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """Names of the checked models, in order."""
+        items = (self.item(row) for row in range(self.count()))
+        return tuple(item.text() for item in items if item.checkState() is Qt.CheckState.Checked)
+
+
 class SettingsDialog(QDialog):
     """Shows ``settings``; :meth:`chosen` is what they are when it was accepted.
 
     Args:
-        card: of the model in use, for its own threshold; None where it could not be read.
+        judge: the models in use, for their own thresholds; None where they could not be read.
     """
 
-    def __init__(self, settings: Settings, card: ModelCard | None, parent: QWidget | None = None) -> None:
+    def __init__(self, settings: Settings, judge: Consensus | None, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle("Settings")
         self.setMinimumWidth(560)
         self._before = settings
-        own = card.thresholds.fake if card else 0.9
+        own = judge.thresholds.fake if judge else 0.9
         self.use_own = QCheckBox(
-            f"as the model's makers advise ({own * 100:.4g} %)" if card else "as its makers advise"
+            f"as the model's makers advise ({own * 100:.4g} %)" if judge else "as its makers advise"
         )
         self.threshold = QDoubleSpinBox(minimum=1, maximum=99.9, decimals=1, suffix=" %", singleStep=1)
         self.threshold.setValue(100 * (own if settings.threshold is None else settings.threshold))
@@ -63,16 +94,14 @@ class SettingsDialog(QDialog):
         self.smoothing.setValue(settings.smoothing_s)
         self.min_size = QSpinBox(minimum=SMALLEST - 1, maximum=1000, suffix=" px")
         self.min_size.setSpecialValueText(
-            f"as the model's makers advise ({card.thresholds.min_size_px:.0f} px)" if card else "as its makers advise"
+            f"as the model's makers advise ({judge.thresholds.min_size_px:.0f} px)" if judge else "as its makers advise"
         )
         self.min_size.setValue(settings.min_size or SMALLEST - 1)
         self.device = QComboBox()
         for device in DEVICES:
             self.device.addItem(_DEVICE_NAMES[device], device)
         self.device.setCurrentIndex(DEVICES.index(settings.device))
-        self.model = QComboBox()
-        self.model.addItems(sorted({settings.model, *available()}))
-        self.model.setCurrentText(settings.model)
+        self.models = ModelList(settings.models)
         self.output = QLineEdit(str(settings.output))
         self.browse = QPushButton("Choose…")
         self.browse.clicked.connect(self._choose_folder)
@@ -92,7 +121,7 @@ class SettingsDialog(QDialog):
             smoothing_s=round(self.smoothing.value(), 2),
             min_size=self.min_size.value() if self.min_size.value() >= SMALLEST else None,
             device=str(self.device.currentData()),
-            model=self.model.currentText(),
+            models=self.models.chosen,
             output=Path(self.output.text() or str(self._before.output)),
             notify=self.notify.isChecked(),
             mirror=self.mirror.isChecked(),
@@ -120,7 +149,7 @@ class SettingsDialog(QDialog):
             ("Smoothed over", self.smoothing, None, "How slowly the verdict in the picture follows. Longer is calmer."),
             ("Score a face every", self.interval, None, "Longer is lighter on the machine, and slower to notice."),
             ("Computed on", self.device, None, "Which part of the machine computes the scores."),
-            ("Model", self.model, None, "What judges the faces; Help tells more of it."),
+            ("Models", self.models, None, _MODELS_TIP),
             ("Files go to", self.output, folder, "Folder of recordings, snapshots and reports."),
         ]
         for name, control, layout, tip in rows:
@@ -129,7 +158,11 @@ class SettingsDialog(QDialog):
                 form.addRow(name, control)
             else:
                 form.addRow(name, layout)
-            form.addRow("", self._hint(tip))
+            hint = self._hint(tip)
+            form.addRow("", hint)
+            if control is self.models:
+                self._models_hint = hint
+                hint.setAlignment(Qt.AlignmentFlag.AlignTop)
         described(self.use_own, self.use_own.text(), "The threshold that was chosen with few false alarms in mind")
         described(self.browse, "Choose the folder", "Choose the folder")
         described(self.mirror, self.mirror.text(), "Recordings and snapshots stay as the camera sees it")
@@ -153,9 +186,22 @@ class SettingsDialog(QDialog):
         buttons = QDialogButtonBox(kinds.Ok | kinds.Cancel)
         described(buttons.button(kinds.Ok), "OK", "Take and keep these settings")
         described(buttons.button(kinds.Cancel), "Cancel", "Leave the settings as they were")
+        self.models.itemChanged.connect(lambda _: self._show_models(buttons.button(kinds.Ok)))
+        self._show_models(buttons.button(kinds.Ok))
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)
         return buttons
+
+    def _show_models(self, ok: QPushButton) -> None:
+        """Say how those that are checked would judge together; without any there is nothing to take."""
+        ok.setEnabled(bool(self.models.chosen))
+        note = "Check at least one." if not self.models.chosen else ""
+        if len(self.models.chosen) > 1:
+            try:
+                note = f"{wrapped(read_consensus(self.models.chosen).note)}."
+            except UnmaskError as error:
+                note = str(error)
+        self._models_hint.setText(f"{_MODELS_TIP} {note}".strip())
 
     def _choose_folder(self) -> None:
         folder = QFileDialog.getExistingDirectory(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 import cv2
 import numpy as np
@@ -14,7 +15,12 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 from app.core.crops import square_around
 from app.core.records import Box, FaceResult, Frame, FrameResult, Verdict
 from app.core.scoring import percent
+from app.models.gradcam import heatmap
 from app.ui.look import ink_on, verdict_colour
+
+if TYPE_CHECKING:
+    from app.core.consensus import Consensus
+    from app.vision.analyzer import ScoredFace
 
 FRESH_S, GONE_S = 0.15, 0.5
 """A result is drawn in full up to the first age and not at all from the second on."""
@@ -30,6 +36,18 @@ class Heat:
     heat: npt.NDArray[np.float32]
     scale: float
     caption: str
+
+    @classmethod
+    def of(cls, face: ScoredFace, judge: Consensus) -> Self:
+        """Of the last time that a face was scored, by the first of the models."""
+        toward_fake, first = face.logit > 0, judge.cards[0]
+        by = "" if judge.alone else f" (by {first.name})"
+        return cls(
+            face.track,
+            heatmap(face.evidence, face.crop.shape[0], toward_fake=toward_fake),
+            first.preprocessing.crop_scale,
+            f"Face {face.track}: yellow marks what spoke most for {'AI-generated' if toward_fake else 'real'}{by}",
+        )
 
 
 def strength(age_s: float) -> float:

@@ -23,11 +23,12 @@ from PySide6.QtWidgets import (
 )
 
 from app.core.records import Opinion, Verdict
-from app.ui.faces_panel import MEANINGS, PROBABILITY, VerdictChip
+from app.ui.faces_panel import MEANINGS, PROBABILITY, VerdictChip, wrapped
 from app.ui.look import described, follow, muted
 
 if TYPE_CHECKING:
     from app.core.cards import ModelCard
+    from app.core.consensus import Consensus
 
 LIMITS = (
     "A verdict is a hint, never a proof. Look at the picture yourself, and ask where it comes from.",
@@ -120,14 +121,14 @@ class WelcomePage(QScrollArea):
 
 
 class CardDialog(QDialog):
-    """Help: what is known of the model in use."""
+    """Help: what is known of the models in use."""
 
-    def __init__(self, card: ModelCard, parent: QWidget | None = None) -> None:
+    def __init__(self, consensus: Consensus, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setWindowTitle("About the model")
+        self.setWindowTitle("About the model" if consensus.alone else "About the models")
         self.resize(680, 620)
         text = described(QTextBrowser(), "The model's card", "What is known of the model")
-        text.setHtml(card_html(card))
+        text.setHtml(consensus_html(consensus))
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         described(buttons.button(QDialogButtonBox.StandardButton.Close), "Close", "Close this page")
         buttons.rejected.connect(self.reject)
@@ -147,6 +148,21 @@ _FIGURES = {
     "auc": "AUC",
 }
 """The figures of a card that people understand, in this order; ``card.json`` and the report have all."""
+
+
+def consensus_html(consensus: Consensus) -> str:
+    """The cards of all members in plain words, and how they judge together."""
+    cards = "<hr>".join(card_html(card) for card in consensus.cards)
+    if consensus.alone:
+        return cards
+    needs = consensus.thresholds
+    conclusion = "" if consensus.fitted is None else f"<p>{escape(consensus.fitted.conclusion)}</p>"
+    return (
+        f"<h2>{len(consensus.cards)} models judge together</h2><p>{escape(wrapped(consensus.note))}.</p>{conclusion}"
+        f"<p>Together: {Verdict.FAKE.words} from {needs.fake * 100:.4g}&nbsp;%, {Verdict.REAL.words} up to "
+        f"{needs.real * 100:.4g}&nbsp;%; {escape(Verdict.UNCERTAIN.words)} between, or where they contradict each "
+        f"other too much. The heatmap is that of {escape(consensus.cards[0].name)}.</p><hr>{cards}"
+    )
 
 
 def card_html(card: ModelCard) -> str:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from app.core.crops import crop_face, measure_quality, square_around
+from app.core.crops import measure_quality, square_around
 from app.core.records import (
     Box,
     Detection,
@@ -24,15 +24,16 @@ from app.core.records import (
     Quality,
     TrackResult,
     Verdict,
+    Vote,
 )
-from app.core.scoring import calibrated, opinion_of, sigmoid, why_not_judged
-from app.models.runtimes import Classifier
+from app.core.scoring import sigmoid, verdict_of, why_not_judged
+from app.models.ensemble import Crops, Ensemble
 from app.vision.detector import FaceDetector
 from app.vision.smoothing import Evidence
 from app.vision.tracker import Tracker
 
 if TYPE_CHECKING:
-    from app.core.cards import ModelCard, Thresholds
+    from app.core.cards import Thresholds
 
 CUT_DIFFERENCE = 30.0
 """Mean change of a 32x18 thumbnail, in grey levels, from which two frames count as different scenes."""
@@ -63,9 +64,8 @@ class AnalyzerOptions:
     smoothing_s: float | None = None
     max_scores_per_frame: int | None = None
 
-    def thresholds(self, card: ModelCard) -> Thresholds:
-        """The card's thresholds with these options on top."""
-        chosen = card.thresholds
+    def thresholds(self, chosen: Thresholds) -> Thresholds:
+        """``chosen`` thresholds, of a card or a consensus, with these options on top."""
         if self.threshold is not None:
             chosen = chosen.model_copy(update={"fake": self.threshold, "real": min(chosen.real, self.threshold)})
         if self.min_scores is not None:
@@ -77,7 +77,7 @@ class AnalyzerOptions:
 
 @dataclass(frozen=True, slots=True)
 class ScoredFace:
-    """A face at the moment it was scored: the crop (uint8 RGB), the evidence map and the calibrated logit.
+    """A face when it was scored: the calibrated logit, and the first model's crop (uint8 RGB) and evidence map.
 
     ``others`` are the boxes of the frame's other faces, pixels of the crop; most lie outside it.
     """
@@ -99,8 +99,27 @@ class _Track:
     scored_s: float | None = None
     scored_box: tuple[float, float, float, float] | None = None
     evidence: Evidence = field(default_factory=Evidence)
+    members: list[Evidence] = field(default_factory=list)  # Of every model, where there are several.
     refusals: Counter[str] = field(default_factory=Counter)
     refusal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """A face as it was cropped: its quality by the first model's crop, and why some model cannot judge it."""
+
+    crops: Crops
+    quality: Quality
+    refusal: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Score:
+    """What became of a face that was due: logits of the consensus and of its members, none where it was refused."""
+
+    quality: Quality | None = None
+    logit: float | None = None
+    logits: tuple[float, ...] = ()
 
 
 class FrameAnalyzer:
@@ -108,8 +127,7 @@ class FrameAnalyzer:
 
     Args:
         detector: finds faces.
-        classifier: scores crops.
-        card: of the classifier's model: crop, calibration and thresholds.
+        ensemble: crops and scores faces; its consensus has the thresholds.
         options: see :class:`AnalyzerOptions`.
         on_scored: told of every score that passed the quality gates.
     """
@@ -117,16 +135,15 @@ class FrameAnalyzer:
     def __init__(
         self,
         detector: FaceDetector,
-        classifier: Classifier,
-        card: ModelCard,
+        ensemble: Ensemble,
         options: AnalyzerOptions | None = None,
         on_scored: Callable[[ScoredFace], None] | None = None,
     ) -> None:
         self._detector = detector
-        self._classifier = classifier
-        self._card = card
-        self._options = options or AnalyzerOptions()
-        self._thresholds = self._options.thresholds(card)
+        self._ensemble = ensemble
+        self._consensus = ensemble.consensus
+        self._first = ensemble.consensus.inputs[0]
+        self.options = options or AnalyzerOptions()
         self._on_scored = on_scored
         self._tracker = Tracker()
         self._tracks: dict[int, _Track] = {}
@@ -138,35 +155,34 @@ class FrameAnalyzer:
         detections = self._detector.detect(frame.image)
         ids = self._tracker.update(detections, frame.time_s, cut=cut)
         for id_, detection in zip(ids, detections, strict=True):
-            track = self._tracks.setdefault(id_, _Track(frame.time_s, frame.time_s))
+            track = self._tracks.get(id_) or self._new_track(id_, frame.time_s)
             track.last_s = frame.time_s
             track.faces += 1
             track.largest_px = max(track.largest_px, detection.box.size)
         scores = self._score(frame, *self._due(frame, ids, detections), detections)
-        faces = tuple(
-            FaceResult(
-                id_, detection, *scores.get(id_, (None, None)), self._opinion_now(self._tracks[id_], frame.time_s)
-            )
-            for id_, detection in zip(ids, detections, strict=True)
-        )
-        return FrameResult(frame.index, frame.time_s, faces, cut)
+        faces = []
+        for id_, detection in zip(ids, detections, strict=True):
+            score = scores.get(id_, _Score())
+            now = self._opinion_now(self._tracks[id_], frame.time_s, score.logits)
+            faces.append(FaceResult(id_, detection, score.quality, score.logit, *now))
+        return FrameResult(frame.index, frame.time_s, tuple(faces), cut)
 
     def judge_again(self, frame: Frame, result: FrameResult) -> FrameResult:
         """``result``, the last one, of ``frame``, as it would be by the options as they are now.
 
         One picture seen twice is no more evidence: only faces that were refused, and are no longer, are scored.
         """
-        refusals = [why_not_judged(self._crop(frame, f.detection)[1], self._thresholds) for f in result.faces]
+        refusals = [self._look(frame, f.detection).refusal for f in result.faces]
         judged = zip(result.faces, refusals, strict=True)
         due = [(f.track, f.detection) for f, no in judged if no is None and self._tracks[f.track].refusal is not None]
         scores = self._score(frame, due, None, [f.detection for f in result.faces])
         faces = []
         for face, refusal in zip(result.faces, refusals, strict=True):
-            quality, logit = scores.get(face.track, (face.quality, face.logit))
-            opinion = Opinion(Verdict.UNCERTAIN, None, refusal or "")
-            if refusal is None:
-                opinion = self._opinion_now(self._tracks[face.track], frame.time_s)
-            faces.append(replace(face, quality=quality, logit=logit, opinion=opinion))
+            own = tuple(vote.logit for vote in face.votes if vote.logit is not None)
+            score = scores.get(face.track, _Score(face.quality, face.logit, own))
+            now = self._opinion_now(self._tracks[face.track], frame.time_s, score.logits)
+            opinion, votes = now if refusal is None else (Opinion(Verdict.UNCERTAIN, None, refusal), ())
+            faces.append(replace(face, quality=score.quality, logit=score.logit, opinion=opinion, votes=votes))
         return replace(result, faces=tuple(faces))
 
     @property
@@ -177,7 +193,9 @@ class FrameAnalyzer:
     @options.setter
     def options(self, options: AnalyzerOptions) -> None:
         self._options = options
-        self._thresholds = options.thresholds(self._card)
+        self._thresholds = options.thresholds(self._consensus.thresholds)
+        self._gates = self._consensus.gates(self._thresholds)
+        self._own = [options.thresholds(card.thresholds) for card in self._consensus.cards]
 
     def forget(self) -> None:
         """Frames go on elsewhere in the stream: whoever is there is nobody who was followed before.
@@ -189,20 +207,28 @@ class FrameAnalyzer:
 
     def tracks(self) -> list[TrackResult]:
         """The verdict on every face seen so far, in order of appearance."""
-        return [
-            TrackResult(
-                id_,
-                self._opinion_overall(t),
-                t.first_s,
-                t.last_s,
-                t.faces,
-                t.evidence.count,
-                t.evidence.mean,
-                t.largest_px,
-                judged=t.evidence.count >= self._thresholds.min_scores,
-            )
-            for id_, t in sorted(self._tracks.items())
-        ]
+        return [self._track_result(id_, track) for id_, track in sorted(self._tracks.items())]
+
+    def _track_result(self, id_: int, t: _Track) -> TrackResult:
+        votes = self._votes([member.mean for member in t.members])
+        return TrackResult(
+            id_,
+            self._opinion_overall(t, votes),
+            t.first_s,
+            t.last_s,
+            t.faces,
+            t.evidence.count,
+            t.evidence.mean,
+            t.largest_px,
+            judged=t.evidence.count >= self._thresholds.min_scores,
+            votes=votes,
+        )
+
+    def _new_track(self, id_: int, time_s: float) -> _Track:
+        cards = self._consensus.cards
+        members = [] if self._consensus.alone else [Evidence() for _ in cards]
+        track = self._tracks[id_] = _Track(time_s, time_s, members=members)
+        return track
 
     def _due(
         self, frame: Frame, ids: Sequence[int], detections: Sequence[Detection]
@@ -214,44 +240,47 @@ class FrameAnalyzer:
             due.sort(key=lambda p: self._turn(p[0]))
         return due, most
 
-    def _crop(self, frame: Frame, detection: Detection) -> tuple[ImageU8, Quality]:
-        size, scale = self._card.preprocessing.size, self._card.preprocessing.crop_scale
-        crop = crop_face(frame.image, detection.box, size, scale)
-        return crop, _rounded(measure_quality(crop, detection))
+    def _look(self, frame: Frame, detection: Detection) -> _Look:
+        crops = self._ensemble.crops(frame.image, detection.box)
+        qualities = {input_: _rounded(measure_quality(crop, detection)) for input_, crop in crops.items()}
+        refusals = (why_not_judged(quality, self._gates[input_]) for input_, quality in qualities.items())
+        return _Look(crops, qualities[self._first], next((no for no in refusals if no is not None), None))
 
     def _score(
         self, frame: Frame, due: Sequence[tuple[int, Detection]], most: int | None, present: Sequence[Detection]
-    ) -> dict[int, tuple[Quality | None, float | None]]:
-        """Crop and score, ``most`` at most: track id -> quality and, where the gates let it pass, calibrated logit."""
-        results: dict[int, tuple[Quality | None, float | None]] = {}
-        passed: list[tuple[int, Quality, ImageU8, Detection]] = []
+    ) -> dict[int, _Score]:
+        """Crop and score, ``most`` at most: track id -> quality and, where the gates let it pass, calibrated logits."""
+        results: dict[int, _Score] = {}
+        passed: list[tuple[int, _Look, Detection]] = []
         for id_, detection in due:
             track = self._tracks[id_]
             if most is not None and len(passed) >= most:
                 break
             track.scored_s, track.scored_box = frame.time_s, detection.box.xyxy
-            crop, quality = self._crop(frame, detection)
-            track.refusal = why_not_judged(quality, self._thresholds)
+            look = self._look(frame, detection)
+            track.refusal = look.refusal
             if track.refusal is None:
-                passed.append((id_, quality, crop, detection))
+                passed.append((id_, look, detection))
             else:
                 track.refusals[track.refusal.split(":")[0]] += 1
-                results[id_] = (quality, None)
+                results[id_] = _Score(look.quality)
         if passed:
             smoothing = {} if self._options.smoothing_s is None else {"time_constant_s": self._options.smoothing_s}
-            scores = self._classifier.score(np.stack([crop for _, _, crop, _ in passed]))
-            for (id_, quality, crop, detection), raw, evidence in zip(passed, scores.logits, scores.maps, strict=True):
-                logit = round(calibrated(float(raw), self._card.calibration), 4)
-                self._tracks[id_].evidence.add(logit, frame.time_s, **smoothing)
-                results[id_] = (quality, logit)
+            judgements = self._ensemble.score([look.crops for _, look, _ in passed])
+            for (id_, look, detection), judged in zip(passed, judgements, strict=True):
+                track = self._tracks[id_]
+                track.evidence.add(judged.logit, frame.time_s, **smoothing)
+                for member, logit in zip(track.members, judged.logits, strict=False):  # No members where one is alone.
+                    member.add(logit, frame.time_s, **smoothing)
+                results[id_] = _Score(look.quality, judged.logit, judged.logits)
                 if self._on_scored:
-                    others = self._others(detection, present)
-                    self._on_scored(ScoredFace(id_, frame.time_s, logit, crop, evidence, others))
+                    crop, others = look.crops[self._first], self._others(detection, present)
+                    self._on_scored(ScoredFace(id_, frame.time_s, judged.logit, crop, judged.evidence, others))
         return results
 
     def _others(self, detection: Detection, present: Sequence[Detection]) -> tuple[Box, ...]:
         """The boxes of all faces but ``detection``, in pixels of its crop."""
-        input_ = self._card.preprocessing
+        input_ = self._first
         left, top, side = square_around(detection.box, input_.crop_scale)
         k = input_.size / side
         boxes = [other.box for other in present if other is not detection]
@@ -270,22 +299,36 @@ class FrameAnalyzer:
         moved = max(abs(a - b) for a, b in zip(detection.box.xyxy, track.scored_box, strict=True))
         return moved > self._options.changed * detection.box.size
 
-    def _opinion_now(self, track: _Track, time_s: float) -> Opinion:
-        """What the picture shows: by the last second's evidence."""
+    def _opinion_now(
+        self, track: _Track, time_s: float, logits: Sequence[float] = ()
+    ) -> tuple[Opinion, tuple[Vote, ...]]:
+        """What the picture shows: by the last second's evidence; ``logits`` are the members' on this very frame."""
         recent, needs = track.evidence.recent, self._thresholds.min_scores
         if track.refusal is not None and (recent is None or time_s - track.evidence.last_s > 1.0):
-            return Opinion(Verdict.UNCERTAIN, None, track.refusal)
+            return Opinion(Verdict.UNCERTAIN, None, track.refusal), ()
         if recent is None:
-            return Opinion(Verdict.UNCERTAIN, None, "not scored yet")
+            return Opinion(Verdict.UNCERTAIN, None, "not scored yet"), ()
+        votes = self._votes([member.recent for member in track.members], logits)
         if track.evidence.count < needs:
-            return Opinion(Verdict.UNCERTAIN, sigmoid(recent), _too_brief(track.evidence.count, needs))
-        return opinion_of(recent, self._thresholds, "over the last second")
+            return Opinion(Verdict.UNCERTAIN, sigmoid(recent), _too_brief(track.evidence.count, needs)), votes
+        return self._consensus.opinion(recent, votes, self._thresholds, "over the last second"), votes
 
-    def _opinion_overall(self, track: _Track) -> Opinion:
+    def _votes(self, evidence: Sequence[float | None], logits: Sequence[float] = ()) -> tuple[Vote, ...]:
+        """The members' own answers by their ``evidence``, none where one is alone or nothing was scored."""
+        now: Sequence[float | None] = logits or [None] * len(evidence)
+        answers = zip(self._consensus.cards, self._own, evidence, now, strict=False)
+        return tuple(
+            Vote(card.name, verdict_of(p := sigmoid(mean), own), p, logit)
+            for card, own, mean, logit in answers
+            if mean is not None
+        )
+
+    def _opinion_overall(self, track: _Track, votes: Sequence[Vote]) -> Opinion:
         """The verdict on the whole track: by the mean of all its usable scores."""
         mean, count, needs = track.evidence.mean, track.evidence.count, self._thresholds.min_scores
         if mean is not None and count >= needs:
-            return opinion_of(mean, self._thresholds, f"over {count} scored picture{'s' if count > 1 else ''}")
+            basis = f"over {count} scored picture{'s' if count > 1 else ''}"
+            return self._consensus.opinion(mean, votes, self._thresholds, basis)
         if track.refusals and track.refusals.total() > count:
             usual = track.refusals.most_common(1)[0][0]
             reason = track.refusal if track.refusal and track.refusal.startswith(usual) else usual
@@ -311,6 +354,7 @@ class FrameAnalyzer:
                     "scored_s": t.scored_s,
                     "scored_box": t.scored_box,
                     "evidence": t.evidence.state(),
+                    "members": [member.state() for member in t.members],
                     "refusals": dict(t.refusals),
                     "refusal": t.refusal,
                 }
@@ -329,6 +373,7 @@ class FrameAnalyzer:
                 | {
                     "scored_box": None if t["scored_box"] is None else tuple(t["scored_box"]),
                     "evidence": Evidence.restored(t["evidence"]),
+                    "members": [Evidence.restored(member) for member in t.get("members", ())],
                     "refusals": Counter(t["refusals"]),
                 }
             )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, Self
@@ -14,9 +12,11 @@ from typing import Any, Protocol, Self
 import cv2
 import numpy as np
 
+from app import MOST_SIDE
 from app.core.errors import UnmaskError
 from app.core.records import Box, Detection, ImageU8
 from app.models.artifact import WEIGHTS
+from app.vision.quiet import stderr_silenced
 
 FULL_RANGE = "face_detection_full_range_sparse.tflite"
 SHORT_RANGE = "face_detection_short_range.tflite"
@@ -54,7 +54,7 @@ class MediaPipeDetector:
     def __init__(self, confidence: float = 0.5, min_size: float = 20.0, folder: Path | None = None) -> None:
         folder = folder or WEIGHTS / "mediapipe"
         self._min_size = min_size
-        with _stderr_silenced():
+        with stderr_silenced():
             self._mp, vision, base_options = _import_mediapipe()
             self._models = [
                 vision.FaceDetector.create_from_options(
@@ -69,6 +69,8 @@ class MediaPipeDetector:
             self.detect(np.zeros((64, 64, 3), np.uint8))
 
     def detect(self, image: ImageU8) -> list[Detection]:
+        if max(image.shape) > MOST_SIDE:
+            raise ValueError(f"the face detector takes sides of {MOST_SIDE} px at most, got {image.shape}")
         rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
         picture = self._mp.Image(image_format=self._mp.ImageFormat.SRGB, data=rgb)
         for model in self._models:
@@ -79,7 +81,7 @@ class MediaPipeDetector:
         return []
 
     def close(self) -> None:
-        with _stderr_silenced():
+        with stderr_silenced():
             for model in self._models:
                 model.close()
         self._models = []
@@ -152,18 +154,3 @@ def _import_mediapipe() -> tuple[Any, Any, Any]:
             del sys.modules[name]
     module: ModuleType = mediapipe
     return module, vision, BaseOptions
-
-
-@contextlib.contextmanager
-def _stderr_silenced() -> Iterator[None]:
-    """Hide the native start-up log of MediaPipe (GL and TFLite notices), which Python cannot turn off."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    sink = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(sink, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(sink)

@@ -12,16 +12,22 @@ from urllib.parse import urlsplit
 import cv2
 import numpy as np
 
+from app import MOST_PIXELS, MOST_SIDE
 from app.core.errors import UnmaskError
 from app.core.records import Frame, ImageU8
-from app.vision.media import MediaInfo, probe, utf8_name
+from app.vision.claims import MOST_LAYERS, jpeg_layers, png_lacks_data
+from app.vision.media import MOST_FRAME_PIXELS, MOST_FRAME_SIDE, MediaInfo, is_too_large, probe, utf8_name
+from app.vision.quiet import stderr_silenced
 
 VIDEO_SUFFIXES = frozenset(".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .mts .m2ts .wmv .flv .3gp .ogv .gif".split())
 PICTURE_SUFFIXES = frozenset(".jpg .jpeg .png .webp .bmp .tif .tiff".split())
 URL_SCHEMES = frozenset({"http", "https", "rtsp", "rtsps"})
 
+WAITING_BYTES = 256 << 20
+"""Frames that wait between two stages take no more than this, or are one."""
+
 # What OpenCV and its FFmpeg log of a bad file is said in a sentence by whoever meets it.
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_FATAL)
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
@@ -61,13 +67,22 @@ def skip_by_reading(source: FrameSource, count: int) -> int:
 
 
 class _CaptureSource:
-    """What files and URLs share: OpenCV's FFmpeg reader and timestamps that never run backwards."""
+    """What files and URLs share: OpenCV's FFmpeg reader, frames of one size, and times that never run backwards.
 
-    def __init__(self, name: str, address: str, options: str, open_s: float = 0.0, silent_s: float = 0.0) -> None:
+    A stream may change its frames' size on the way: OpenCV then scales them to the size that it began with.
+    """
+
+    def __init__(
+        self, name: str, label: str, address: str, options: str, open_s: float = 0.0, silent_s: float = 0.0
+    ) -> None:
         self.name = name
         self._capture = _open_capture(address, options, open_s, silent_s)
         if not self._capture.isOpened():
             raise _CannotOpen
+        # By what the file says, before a frame is decoded.
+        if is_too_large(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH), self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT)):
+            self._capture.release()
+            raise _too_large(label)
         first = self._decode()
         if first is None:
             self._capture.release()
@@ -139,11 +154,13 @@ class FileSource(_CaptureSource):
         self.info: MediaInfo = probe(path.resolve())
         if self.info.audio_codec and not self.info.has_video:
             raise UnmaskError(f"{path}: there is only sound in this file; give a video with pictures")
+        if self.info.too_large:
+            raise _too_large(str(path))
         try:
             # "file" alone: a playlist in disguise must not reach the network. The absolute path keeps a name
             # such as "concat:x" from being read as a protocol.
             with utf8_name(path.resolve()) as name:
-                super().__init__(path.name, name, "protocol_whitelist;file")
+                super().__init__(path.name, str(path), name, "protocol_whitelist;file")
         except _CannotOpen:
             if self.info.has_video:
                 raise UnmaskError(
@@ -173,6 +190,7 @@ class UrlSource(_CaptureSource):
         try:
             super().__init__(
                 Path(parts.path).name or parts.hostname,
+                without_password(url),
                 url,
                 "protocol_whitelist;http,https,tcp,tls,rtsp,rtsps,rtp,udp,httpproxy,crypto|rtsp_transport;tcp",
                 open_s=10.0,
@@ -182,6 +200,11 @@ class UrlSource(_CaptureSource):
             raise UnmaskError(
                 f"{without_password(url)}: nothing that can be played answers there; check the address and the network"
             ) from None
+
+    def broke_off(self) -> bool:
+        """Whether it ended well before the end that it told, by number and by time: of some kinds one is a guess."""
+        count = self.frame_count
+        return count is not None and self._index < count * 0.97 - 3 and self._time_s < count * 0.97 / self.fps - 1
 
 
 class SyntheticSource:
@@ -219,6 +242,11 @@ def open_source(address: str) -> FileSource | UrlSource:
         UnmaskError: it cannot be opened; the message says why and what to do.
     """
     return UrlSource(address) if is_url(address) else FileSource(Path(address))
+
+
+def may_wait(source: FrameSource) -> int:
+    """How many frames may wait between two stages: eight, fewer of large ones, so that memory has a bound."""
+    return max(1, min(8, WAITING_BYTES // max(1, source.width * source.height * 3)))
 
 
 def without_password(address: str) -> str:
@@ -283,10 +311,21 @@ def read_image(path: Path) -> ImageU8:
         raise UnmaskError(f"{path}: this is a video, not a picture; use python -m app scan")
     try:
         data = np.fromfile(path, np.uint8)
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
     except OSError as error:
         raise UnmaskError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
-    except cv2.error:
+    if jpeg_layers(data) > MOST_LAYERS:
+        raise UnmaskError(f"{path}: this JPEG is made of more than {MOST_LAYERS} layers; save it anew as a plain one")
+    if png_lacks_data(data):
+        raise UnmaskError(f"{path}: this PNG is cut off or damaged; try another copy")
+    try:
+        with stderr_silenced():
+            image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        if "CV_IO_MAX_IMAGE" in str(error):
+            raise UnmaskError(
+                f"{path}: has more than {MOST_PIXELS // 10**6} megapixels or a side above {MOST_SIDE} pixels, the most "
+                "that is opened; make it smaller"
+            ) from None
         image = None
     if image is None:
         raise UnmaskError(
@@ -297,6 +336,13 @@ def read_image(path: Path) -> ImageU8:
 
 class _CannotOpen(Exception):
     pass
+
+
+def _too_large(name: str) -> UnmaskError:
+    return UnmaskError(
+        f"{name}: its frames have more than {MOST_FRAME_PIXELS // 10**6} megapixels or a side above "
+        f"{MOST_FRAME_SIDE} pixels, the most that is opened; make a smaller copy with resize_video.sh"
+    )
 
 
 def _open_capture(address: str, options: str, open_s: float, silent_s: float) -> Any:

@@ -22,6 +22,7 @@ from app.models.artifact import DEFAULT_MODEL, read_card
 from app.models.runtimes import FakeClassifier
 from app.pipeline.batch import Models
 from app.vision.media import ffmpeg_binary
+from tests.ensembles import alone
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "app" / "assets" / "demo.mp4"
@@ -59,7 +60,7 @@ def fake_models(logit: Callable[[ImageU8], float] = redness, **thresholds: Any) 
             "thresholds": card.thresholds.model_copy(update=gates | thresholds),
         }
     )
-    return Models(SquareDetector(), FakeClassifier(logit, SIZE), card)
+    return Models(SquareDetector(), alone(FakeClassifier(logit, SIZE), card))
 
 
 @dataclass(frozen=True)
@@ -195,9 +196,9 @@ def leftovers(folder: Path) -> list[str]:
 
 VERDICTS = {"real", "fake", "uncertain"}
 KEYS = {"schema", "source", "verdict", "p_fake", "reason", "frames", "faces", "model", "tracks", "error", "partial"}
-MORE_KEYS = {"duration_s", "device", "fingerprint", "redacted"}
+MORE_KEYS = {"duration_s", "device", "fingerprint", "redacted", "consensus"}
 TRACK_KEYS = {"id", "verdict", "p_fake", "reason", "first_s", "last_s", "faces"}
-MORE_TRACK_KEYS = {"scored", "largest_px"}
+MORE_TRACK_KEYS = {"scored", "largest_px", "models"}
 
 
 def checked(entries: Any) -> list[dict[str, Any]]:
@@ -221,6 +222,8 @@ def checked(entries: Any) -> list[dict[str, Any]]:
             assert type(track["faces"]) is int and 1 <= track["faces"] <= entry["frames"]
             assert 0 <= track["first_s"] <= track["last_s"]
             _check_opinion(track)
+            for vote in track.get("models", {}).values():
+                assert set(vote) == {"verdict", "p_fake"} and vote["verdict"] in VERDICTS and 0 <= vote["p_fake"] <= 1
             if "box" in track:
                 x0, y0, x1, y1 = (float(v) for v in track["box"])
                 assert x0 < x1 and y0 < y1

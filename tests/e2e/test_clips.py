@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from app.models.artifact import DEFAULT_MODEL, load_classifier, read_card
+from app.models.artifact import DEFAULT_MODEL, load_ensemble, read_consensus
 from app.pipeline.batch import Models, ScanOptions, scan
 from app.vision.detector import MediaPipeDetector
 from tests.e2e.support import checked
@@ -24,8 +24,8 @@ STRIDE = 5
 
 @pytest.fixture(scope="module")
 def models() -> Iterator[Models]:
-    card = read_card(DEFAULT_MODEL)
-    with Models(MediaPipeDetector(), load_classifier(card, "cpu"), card) as loaded:
+    ensemble = load_ensemble(read_consensus([DEFAULT_MODEL]), "cpu")
+    with Models(MediaPipeDetector(), ensemble) as loaded:
         yield loaded
 
 

@@ -16,6 +16,7 @@ from app.pipeline.live import EventKind, LiveEngine, LiveEvent, LiveState
 from app.vision.analyzer import AnalyzerOptions
 from app.vision.detector import FakeDetector
 from app.vision.sources import FrameSource, SyntheticSource
+from tests.ensembles import alone
 
 PATIENCE_S = 30.0
 """How long something may take before it counts as not happening; no test takes that long unless it fails."""
@@ -80,7 +81,8 @@ def models_of(
         time.sleep(sleep_s)
         return logit(crop)
 
-    return Models(FakeDetector(script or (lambda n: [face])), FakeClassifier(score, card.preprocessing.size), card)
+    classifier = FakeClassifier(score, card.preprocessing.size)
+    return Models(FakeDetector(script or (lambda n: [face])), alone(classifier, card))
 
 
 def until(what: Callable[[], object], patience_s: float = PATIENCE_S) -> None:

@@ -12,6 +12,7 @@ from app.models.runtimes import FakeClassifier
 from app.vision.analyzer import AnalyzerOptions, FrameAnalyzer
 from app.vision.detector import FakeDetector
 from tests.engine.support import EVERY_FRAME
+from tests.ensembles import alone
 
 MakeFace = Callable[..., Detection]
 Noise = Callable[..., ImageU8]
@@ -23,7 +24,7 @@ def make(card: ModelCard, make_face: MakeFace) -> Callable[..., FrameAnalyzer]:
         found = [make_face(5 + 50 * n, 10, 40) for n in range(faces)]
         classifier = FakeClassifier(logit, card.preprocessing.size)
         chosen = AnalyzerOptions(**{"score_interval_s": 0.0} | options)  # type: ignore[arg-type]
-        return FrameAnalyzer(FakeDetector(lambda n: found), classifier, card, chosen)
+        return FrameAnalyzer(FakeDetector(lambda n: found), alone(classifier, card), chosen)
 
     return build
 
@@ -51,7 +52,7 @@ def test_faces_that_cannot_be_judged_take_nobodys_turn(
     found = [make_face(5 + 30 * n, 10, 20) for n in range(6)] + [make_face(200, 80, 80)]
     options = AnalyzerOptions(score_interval_s=0.0, min_size_px=40, max_scores_per_frame=1)
     classifier = FakeClassifier(lambda crop: 4.0, card.preprocessing.size)
-    analyzer = FrameAnalyzer(FakeDetector(lambda n: found), classifier, card, options)
+    analyzer = FrameAnalyzer(FakeDetector(lambda n: found), alone(classifier, card), options)
     results = _run(analyzer, noise(), 5)
     assert all(sum(face.logit is not None for face in result.faces) == 1 for result in results)
     assert "too small: 20 px, needs 40" in {track.opinion.reason for track in analyzer.tracks()}

@@ -116,7 +116,7 @@ def test_a_hail_of_sources(card: ModelCard, load_s: float) -> None:
 
     def load() -> Models:
         made = models_of(card)
-        loaded.append(Noticing(made.detector, made.classifier, made.card))
+        loaded.append(Noticing(made.detector, made.ensemble))
         return _slowly(load_s, loaded[-1])
 
     sources = Sources(live=True)

@@ -127,7 +127,7 @@ def test_options_apply_from_the_next_frame(playing: Watched) -> None:
     until(lambda: playing.has(EventKind.FACE_FLAGGED))
     engine.set_options(replace(EVERY_FRAME, threshold=0.999))
     until(lambda: (r := engine.latest_result()) and r.faces and r.faces[0].opinion.verdict is not Verdict.FAKE)
-    assert engine.report().card.thresholds.fake == 0.999
+    assert engine.report().consensus.thresholds.fake == 0.999
 
 
 def test_options_apply_to_the_picture_that_stands_still(playing: Watched) -> None:

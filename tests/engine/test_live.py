@@ -166,7 +166,7 @@ def test_many_faces_take_turns(watch: Watch, card: ModelCard) -> None:
     watched.engine.start()
     until(lambda: watched.engine.stats().frames > 12)
     watched.end()
-    assert max(models.classifier.batches) == 4  # type: ignore[attr-defined]
+    assert max(models.ensemble.classifiers[0].batches) == 4  # type: ignore[attr-defined]
     scored = [track.scored for track in watched.engine.tracks()]
     assert len(scored) == 6
     assert max(scored) - min(scored) <= 1, "those scored longest ago come first"

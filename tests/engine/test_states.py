@@ -77,7 +77,7 @@ def test_stopped_while_the_models_load(watch: Watch, card: ModelCard) -> None:
         loading.set()
         assert go.wait(60)
         made = models_of(card)
-        return Noticing(made.detector, made.classifier, made.card)
+        return Noticing(made.detector, made.ensemble)
 
     watched = watch(lambda: camera, load, live=True)
     watched.engine.start()

@@ -8,7 +8,7 @@ os.environ["QT_QPA_PLATFORM"] = "offscreen"
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,10 @@ import pytest
 from PySide6.QtCore import QSettings
 
 from app.core.cards import ModelCard
+from app.core.consensus import Consensus
 from app.core.errors import UnmaskError
 from app.core.records import Detection, Frame
+from app.models.ensemble import Ensemble
 from app.models.runtimes import FakeClassifier
 from app.pipeline.batch import Models
 from app.pipeline.live import LiveEngine
@@ -105,8 +107,16 @@ class World:
         if self.load_error:
             raise UnmaskError(self.load_error)
         size = self.card.preprocessing.size
-        classifier = FakeClassifier(lambda crop: self.logit, size)
-        return Models(FakeDetector(lambda call: [self.face]), classifier, self.card)
+        consensus = self.consensus(settings.models)
+        classifiers = [
+            FakeClassifier(lambda crop, n=n: self.logit / (n + 1), size) for n in range(len(consensus.cards))
+        ]  # type: ignore[misc]
+        return Models(FakeDetector(lambda call: [self.face]), Ensemble(consensus, classifiers))
+
+    def consensus(self, names: Sequence[str]) -> Consensus:
+        """One model is that of the card; several are the same under other names, each less sure than the one before."""
+        several = len(names) > 1
+        return Consensus.of(*(self.card.model_copy(update={"name": n}) if several else self.card for n in names))
 
 
 @pytest.fixture
@@ -137,7 +147,7 @@ def until(qtbot: Any) -> Callable[[Callable[[], Any]], None]:
 
 @pytest.fixture
 def window(qtbot: Any, world: World, store: QSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[MainWindow]:
-    monkeypatch.setattr("app.ui.main_window.read_card", lambda name: world.card)
+    monkeypatch.setattr("app.ui.main_window.read_consensus", world.consensus)
     window = MainWindow(store, make=world.make, cameras=world.list_cameras)
     qtbot.addWidget(window)
     with qtbot.waitExposed(window):

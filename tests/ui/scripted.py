@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from app.core.cards import ModelCard
+from app.core.consensus import Consensus
 from app.core.errors import UnmaskError
 from app.core.records import Box, Detection, Frame, FrameResult, ImageU8, TrackResult
 from app.core.scoring import logit_of
@@ -19,6 +20,7 @@ from app.pipeline.records import TimelinePoint
 from app.ui.choices import Settings, SourceChoice
 from app.vision.analyzer import AnalyzerOptions, FrameAnalyzer, ScoredFace
 from app.vision.detector import FakeDetector
+from tests.ensembles import alone
 
 WIDTH, HEIGHT, FPS = 640, 360, 25
 
@@ -74,7 +76,7 @@ class ScriptedEngine:
         state: LiveState = LiveState.RUNNING,
         error: str = "",
     ) -> None:
-        self.card, self.state = card, LiveState.IDLE
+        self.consensus, self.state = Consensus.of(card), LiveState.IDLE
         self.error = UnmaskError(error) if error else None
         self._on_state, self._then, self._duration_s = on_state, state, duration_s
         self.sought: list[float] = []
@@ -85,8 +87,7 @@ class ScriptedEngine:
         self._session = Session()
         analyzer = FrameAnalyzer(
             FakeDetector(lambda call: [_detection(person) for person in people]),
-            BlueReader(),
-            card,
+            alone(BlueReader(), card),
             options,
             on_scored=lambda face: self._faces.update({face.track: face}),
         )

@@ -25,6 +25,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.core.cards import ModelCard
+from app.core.consensus import Consensus
 from app.core.records import Verdict
 from app.ui.choices import SourceChoice
 from app.ui.faces_panel import FaceCard
@@ -47,13 +48,13 @@ def shown(
 ) -> Iterator[MainWindow]:
     """A window in which a face is watched."""
     card = make_card(thresholds={"min_sharpness": 0.0})
-    monkeypatch.setattr("app.ui.main_window.read_card", lambda name: card)
+    monkeypatch.setattr("app.ui.main_window.read_consensus", lambda names: Consensus.of(card))
     monkeypatch.setattr("app.ui.sources_menu.can_watch_screen", lambda: True)
     window = MainWindow(store, make=maker([Person(240, 110, 130, lambda t: 0.04)], card), cameras=list)
     qtbot.addWidget(window)
     with qtbot.waitExposed(window):
         window.show()
-    qtbot.waitUntil(lambda: window.timeline is not None and window._card is not None, timeout=DEADLINE_MS)
+    qtbot.waitUntil(lambda: window.timeline is not None and window._consensus is not None, timeout=DEADLINE_MS)
     window.open(SourceChoice.of("film.mp4"))
     qtbot.waitUntil(lambda: bool(window.faces._cards), timeout=DEADLINE_MS)
     yield window

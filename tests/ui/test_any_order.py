@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PySide6.QtCore import QSettings, Qt
 
+from app.core.consensus import Consensus
 from app.pipeline import live_capture
 from app.pipeline.live_state import LiveState
 from app.ui.choices import SourceChoice
@@ -49,7 +50,7 @@ def test_any_order_ends_well(
 ) -> None:
     monkeypatch.setattr(live_capture, "RETRY_PAUSES_S", (0.02, 5.0))
     world = make_world()
-    monkeypatch.setattr("app.ui.main_window.read_card", lambda name: world.card)
+    monkeypatch.setattr("app.ui.main_window.read_consensus", lambda names: Consensus.of(world.card))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         store = QSettings(str(folder / "settings.ini"), QSettings.Format.IniFormat)

@@ -78,8 +78,8 @@ def weights(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     """A copy of the shipped weights, through which every model is checked before the fake one is taken."""
     folder = tmp_path / "weights"
     shutil.copytree(artifact.WEIGHTS / artifact.DEFAULT_MODEL, folder / artifact.DEFAULT_MODEL)
-    monkeypatch.setattr(artifact, "read_card", partial(artifact.read_card, folder=folder))
-    monkeypatch.setattr(artifact, "load_classifier", partial(artifact.load_classifier, folder=folder))
+    monkeypatch.setattr(artifact, "read_consensus", partial(artifact.read_consensus, folder=folder))
+    monkeypatch.setattr(artifact, "load_ensemble", partial(artifact.load_ensemble, folder=folder))
     monkeypatch.setattr(artifact, "OpenVINOClassifier", lambda *_: None)
     monkeypatch.setattr("app.vision.detector.MediaPipeDetector", lambda: None)
     world.before_load = load_models
@@ -131,7 +131,7 @@ def test_loading_is_left_between_its_steps(weights: Path, monkeypatch: pytest.Mo
     closed: list[bool] = []
     loaded = SimpleNamespace(close=lambda: closed.append(True))
     monkeypatch.setattr(artifact, "OpenVINOClassifier", lambda *_: loaded)
-    assert load_models(Settings(device="cpu")).classifier is loaded
+    assert load_models(Settings(device="cpu")).ensemble.classifiers == (loaded,)
     with pytest.raises(Left):
         load_models(Settings(device="cpu"), lambda: False)
     assert closed == [True]

@@ -12,6 +12,7 @@ from PySide6.QtGui import QMouseEvent
 from PySide6.QtWidgets import QApplication, QComboBox
 
 from app.core.cards import ModelCard
+from app.core.consensus import Consensus
 from app.core.records import Box, Detection, FaceResult, Frame, FrameResult, Opinion, Verdict
 from app.pipeline.live_state import LiveState, LiveStats
 from app.ui.choices import SourceChoice
@@ -37,7 +38,7 @@ def opened(
 ) -> Iterator[Open]:
     """Opens a window in which a face turns suspicious, paused at 3.96 s of 5."""
     card = make_card(thresholds={"min_sharpness": 0.0})
-    monkeypatch.setattr("app.ui.main_window.read_card", lambda name: card)
+    monkeypatch.setattr("app.ui.main_window.read_consensus", lambda names: Consensus.of(card))
     windows: list[MainWindow] = []
 
     def show(source: SourceChoice) -> MainWindow:
@@ -47,7 +48,7 @@ def opened(
         qtbot.addWidget(window)
         with qtbot.waitExposed(window):
             window.show()
-        qtbot.waitUntil(lambda: window.timeline is not None and window._card is not None, timeout=DEADLINE_MS)
+        qtbot.waitUntil(lambda: window.timeline is not None and window._consensus is not None, timeout=DEADLINE_MS)
         window.open(source)
         qtbot.waitUntil(lambda: window.bridge.newest is not None, timeout=DEADLINE_MS)
         window.bridge.refreshed.emit()

@@ -12,6 +12,7 @@ import pytest
 
 from app.arguments import build_parser
 from app.core.cards import ModelCard
+from app.core.consensus import Consensus
 from app.core.errors import UnmaskError
 from app.core.records import Box, Detection, FaceResult, Frame, FrameResult, Opinion, Verdict
 from app.ui.bridge import make_engine
@@ -47,6 +48,6 @@ def test_the_engine_of_the_window_is_told() -> None:
 
 
 def test_the_settings_dialog_keeps_it(qtbot: Any, make_card: Callable[..., ModelCard]) -> None:
-    dialog = SettingsDialog(replace(Settings(), redact=True), make_card())
+    dialog = SettingsDialog(replace(Settings(), redact=True), Consensus.of(make_card()))
     qtbot.addWidget(dialog)
     assert dialog.chosen().redact

@@ -25,6 +25,7 @@ from PySide6.QtGui import QFont, QFontDatabase, QImage
 from PySide6.QtWidgets import QApplication
 
 from app.core.cards import ModelCard
+from app.core.consensus import Consensus
 from app.pipeline.live_state import LiveState
 from app.ui.choices import SourceChoice
 from app.ui.main_window import MainWindow
@@ -89,7 +90,7 @@ def look(
     pinned: None, qtbot: Any, store: QSettings, card: ModelCard, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Look]:
     """Opens a window on drawn people, and waits until it shows all there is."""
-    monkeypatch.setattr("app.ui.main_window.read_card", lambda name: card)
+    monkeypatch.setattr("app.ui.main_window.read_consensus", lambda names: Consensus.of(card))
     monkeypatch.setattr("app.ui.sources_menu.can_watch_screen", lambda: True)
     windows: list[MainWindow] = []
 
@@ -100,7 +101,7 @@ def look(
         window.resize(*SIZE)
         with qtbot.waitExposed(window):
             window.show()
-        qtbot.waitUntil(lambda: window.timeline is not None and window._card is not None, timeout=DEADLINE_MS)
+        qtbot.waitUntil(lambda: window.timeline is not None and window._consensus is not None, timeout=DEADLINE_MS)
         if source is not None:
             window.open(source)
             wanted = how.get("state", LiveState.RUNNING)

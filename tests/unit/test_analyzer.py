@@ -13,6 +13,7 @@ from app.core.records import Detection, Frame, FrameResult, ImageU8, Verdict
 from app.models.runtimes import FakeClassifier
 from app.vision.analyzer import AnalyzerOptions, FrameAnalyzer, ScoredFace
 from app.vision.detector import FakeDetector
+from tests.ensembles import alone
 
 MakeCard = Callable[..., ModelCard]
 MakeFace = Callable[..., Detection]
@@ -30,7 +31,7 @@ def _analyzer(
 ) -> tuple[FrameAnalyzer, FakeClassifier]:
     score = logit if callable(logit) else lambda _: logit
     classifier = FakeClassifier(score, size=card.preprocessing.size)
-    return FrameAnalyzer(FakeDetector(script), classifier, card, options, on_scored), classifier
+    return FrameAnalyzer(FakeDetector(script), alone(classifier, card), options, on_scored), classifier
 
 
 def _run(analyzer: FrameAnalyzer, image: ImageU8, count: int, first: int = 0) -> list[FrameResult]:
@@ -117,7 +118,7 @@ def test_the_card_calibrates(make_card: MakeCard, make_face: MakeFace, noise: No
 
 def test_options_override_the_card(make_card: MakeCard, make_face: MakeFace, noise: Noise) -> None:
     options = AnalyzerOptions(threshold=0.1, min_scores=1)
-    chosen = options.thresholds(make_card())
+    chosen = options.thresholds(make_card().thresholds)
     assert (chosen.fake, chosen.real, chosen.min_scores) == (0.1, 0.1, 1)
     analyzer, _ = _analyzer(make_card(), lambda _: [make_face()], -2.0, options)
     assert _run(analyzer, noise(), 1)[0].faces[0].opinion.verdict is Verdict.FAKE
