@@ -68,7 +68,7 @@ def face_mask(shape: tuple[int, int], box: Box, keypoints: Points, rng: np.rando
     Hull of ellipses around the key points, bent by a smooth random field, and blurred; the paper's hull of 68
     landmarks asks for a landmark model that the app does not carry.
     """
-    points = _main_points(box, keypoints)
+    points = main_points(box, keypoints)
     unit = max(float(np.linalg.norm(points[1] - points[0])), 0.25 * box.width)
     factor = min(1.0, MASK_UNIT / unit)
     small = (max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor)))
@@ -99,7 +99,7 @@ def _drawn_mask(shape: tuple[int, int], points: npt.NDArray[np.float64], unit: f
     return np.asarray(cv2.GaussianBlur(mask, (0, 0), max(0.8, softness)), np.float32)
 
 
-def _main_points(box: Box, keypoints: Points) -> npt.NDArray[np.float64]:
+def main_points(box: Box, keypoints: Points) -> npt.NDArray[np.float64]:
     """Right eye, left eye, nose, mouth: (4, 2)."""
     if keypoints:
         return np.asarray(keypoints[:4], np.float64)

@@ -15,10 +15,13 @@ from scipy import stats
 
 from app.core.errors import UnmaskError
 from train import figures, metrics
+from train.course import Course, read_course
+from train.disputed import Disputed
 from train.evaluate import plain, probabilities, with_interval
 from train.metrics import Estimate, Floats
 from train.report import WORDS, environment
 from train.scores import Scored, arrays, read_scores
+from train.trained import family_of, scores_of
 
 MEASURES = ("auc", "tpr_at_1_fpr", "tpr_at_01_fpr", "average_precision", "accuracy", "eer", "brier", "ece")
 LOWER_IS_BETTER = frozenset({"eer", "brier", "ece"})
@@ -31,10 +34,14 @@ class Run:
     Attributes:
         name: for people.
         rows: in the same order of pictures as every other run of the comparison.
+        family: of the model, where the folder tells.
+        course: of its training, where the folder holds its log.
     """
 
     name: str
     rows: Sequence[Scored]
+    family: str = ""
+    course: Course | None = None
 
     @property
     def targets(self) -> npt.NDArray[np.int64]:
@@ -83,6 +90,7 @@ class Comparison:
         return {
             "schema": 1,
             "runs": [r.name for r in self.runs],
+            "families": [r.family for r in self.runs],
             "pictures": len(self.runs[0].rows),
             "dropped": self.dropped,
             "bootstrap": {"resamples": self.resamples, "seed": self.seed, "level": 0.95},
@@ -92,24 +100,22 @@ class Comparison:
                 for found in self.differences
             ],
             "only_one_right": [list(pair) for pair in self.only_one_right],
+            "training": [None if r.course is None else r.course.as_json() for r in self.runs],
             "generators": {n: [_rounded(v) for v in values] for n, values in self.generators.items()},
         }
 
 
-def read_runs(paths: Sequence[Path]) -> tuple[list[Run], int]:
+def read_runs(paths: Sequence[Path], data: Path | None = None) -> tuple[list[Run], int]:
     """The scores of the pictures that all runs have, in one order, and how many pictures were left out for it.
 
     Args:
-        paths: run folders with a ``scores.csv``, or tables of scores.
+        paths: run folders of ``evaluate`` or ``fit``, or tables of scores. The models may be of different families.
+        data: to score the test split with models of ``fit`` that have not been; None where all have.
 
     Raises:
         UnmaskError: a table cannot be read, two runs disagree about a picture's label, or they share too little.
     """
-    tables = []
-    for path in paths:
-        table = path / "scores.csv" if path.is_dir() else path
-        rows = {r.path: r for r in read_scores(table)}
-        tables.append(rows)
+    tables = [{r.path: r for r in (scores_of(p, data) if p.is_dir() else read_scores(p))} for p in paths]
     shared = sorted(set(tables[0]).intersection(*tables[1:]))
     dropped = len(set().union(*tables)) - len(shared)
     for name in shared:
@@ -121,8 +127,11 @@ def read_runs(paths: Sequence[Path]) -> tuple[list[Run], int]:
             f"{paths[0]}: shares {len(shared)} pictures with the other runs, not both real and fake ones; "
             "evaluate all models on the same --data and --split"
         )
-    names = _names(paths)
-    return [Run(n, [t[name] for name in shared]) for n, t in zip(names, tables, strict=True)], dropped
+    runs = [
+        Run(name, [t[p] for p in shared], family_of(path), read_course(path) if path.is_dir() else None)
+        for name, t, path in zip(_names(paths), tables, paths, strict=True)
+    ]
+    return runs, dropped
 
 
 def compare(runs: Sequence[Run], *, dropped: int = 0, resamples: int = 2000, seed: int = 0) -> Comparison:
@@ -185,10 +194,18 @@ def print_comparison(found: Comparison) -> None:
                 e = d.estimate
                 line += f"   difference {e.value:+.4f} [{e.low:+.4f}, {e.high:+.4f}], p = {d.p_value:.4g}"
             print(line)
+    for run in found.runs:
+        if run.course is not None:
+            c = run.course
+            head = "" if c.head_auc is None else f"{c.head_auc:.4f} with the new top alone, "
+            print(
+                f"\n{plain(run.name)} on the validation split: AUC {head}{c.first_auc:.4f} after an epoch of "
+                f"fine-tuning, {c.best_auc:.4f} at best (epoch {c.best_epoch} of {c.epochs}, {c.seconds / 60:.0f} min)"
+            )
 
 
-def render(found: Comparison, created: datetime) -> str:
-    """The comparison as one self-contained HTML page; it shows no pictures."""
+def render(found: Comparison, created: datetime, disputed: Sequence[Disputed] = ()) -> str:
+    """The comparison as one self-contained HTML page; it shows no pictures but those in ``disputed``."""
     curves = [(r.name, r.targets, r.logits) for r in found.runs]
     honest = [(r.name, r.targets, probabilities(r.rows)) for r in found.runs]
     return (
@@ -203,6 +220,7 @@ def render(found: Comparison, created: datetime) -> str:
             lower=LOWER_IS_BETTER,
             roc=figures.roc(curves),
             reliability=figures.reliability(honest),
+            disputed=disputed,
         )
     )
 

@@ -13,6 +13,10 @@ from app.core.errors import UnmaskError
 
 PRESETS = Path(__file__).parent / "presets"
 ARCHS = ("mobilenet_v2", "resnet50")
+SEGMENTERS = ("none", "landmarks", "mediapipe", "mobilesam")
+IN_MODEL = ("none", "landmarks")
+"""Segmenters that are a part of the model, or no part of anything: the app runs models with these."""
+DENOISERS = ("dncnn", "cycleisp")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +27,10 @@ class FitConfig:
         model: family in ``train.zoo``.
         arch: backbone of ``lnp_fusion``, ``mobilenet_v2`` or ``resnet50``.
         mode: of ``lnp_fusion``: how noise, amplitude and phase are fused, 0, 1 or 2.
+        segmenter: of ``lnp_fusion``: what cuts the face out. ``landmarks`` keeps, inside the model, the noise of the
+            ellipse where the face is in every crop; ``mediapipe`` and ``mobilesam`` cut each picture beforehand and
+            can be trained and measured, not exported; ``none`` takes the whole crop.
+        denoiser: of ``lnp_fusion``: where the noise comes from, ``dncnn`` or ``cycleisp``.
         size: side of the crops, pixels.
         crop_scale: side of the crop over the longer side of the face's box.
         scale_range: training crops are drawn between ``crop_scale / scale_range`` and ``crop_scale * scale_range``.
@@ -30,6 +38,7 @@ class FitConfig:
         h264: share of the training crops that go through H.264, [0, 1].
         toned: share of the degraded ones that take the colours of a picture of the other class, [0, 1].
         source_balance: 0 shows the sources of a class by their size, 1 alike.
+        even_batches: every batch is half photographs, not only every epoch.
         self_blended: share of the fakes that are self-blended photographs, [0, 1].
         reconstructed: share of the fakes that are photographs drawn again by small autoencoders, [0, 1].
         leave_out: sources that training and validation never see, for ``train leave-out``.
@@ -53,6 +62,8 @@ class FitConfig:
     model: str = "densenet121"
     arch: str = "mobilenet_v2"
     mode: int = 0
+    segmenter: str = "landmarks"
+    denoiser: str = "dncnn"
     size: int = 224
     crop_scale: float = 1.5
     scale_range: float = 1.0
@@ -60,6 +71,7 @@ class FitConfig:
     h264: float = 0.0
     toned: float = 0.0
     source_balance: float = 0.0
+    even_batches: bool = False
     self_blended: float = 0.0
     reconstructed: float = 0.0
     leave_out: tuple[str, ...] = ()
@@ -84,6 +96,8 @@ class FitConfig:
             for bad, text in (
                 (self.arch not in ARCHS, f"--arch must be one of {', '.join(ARCHS)}"),
                 (self.mode not in (0, 1, 2), "--mode must be 0, 1 or 2"),
+                (self.segmenter not in SEGMENTERS, f"--segmenter must be one of {', '.join(SEGMENTERS)}"),
+                (self.denoiser not in DENOISERS, f"--denoiser must be one of {', '.join(DENOISERS)}"),
                 (self.size < 32, "--size must be at least 32"),
                 (not 0.5 <= self.crop_scale <= 4, "--crop-scale must lie in 0.5 .. 4"),
                 (not 1 <= self.scale_range <= 2, "--scale-range must lie in 1 .. 2"),

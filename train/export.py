@@ -20,9 +20,10 @@ from app.core.errors import UnmaskError
 from app.core.records import ImageU8
 from app.models.keras_form import load_model, with_evidence_map
 from app.models.runtimes import PRECISION_KEY, OpenVINOClassifier, TensorFlowClassifier, import_openvino
+from app.models.signal_stack import signal_stack_kept
 from train import metrics
 from train.calibrate import Gates, apply, fitted, thresholds
-from train.config import FitConfig
+from train.config import IN_MODEL, FitConfig
 from train.datasets import Sample, counts, read_prepared
 from train.evaluate import evaluate, print_table, raw_logits
 from train.gates import Fitting, print_steps
@@ -55,6 +56,11 @@ def export(
     if not best.is_file():
         raise UnmaskError(f"{run}: no best.keras here; finish python -m train fit first")
     config = FitConfig.read(run / "config.json")
+    if config.segmenter not in IN_MODEL:
+        raise UnmaskError(
+            f"{run}: was trained with --segmenter {config.segmenter}, which the app does not have; "
+            f"train with --segmenter {' or '.join(IN_MODEL)} to export"
+        )
     samples = read_prepared(run / "prepared.csv", data)
     split = {s: [x for x in samples if x.split == s] for s in ("train", "valid", "test")}
     if not split["valid"]:
@@ -205,12 +211,13 @@ def _quantized(exact: Any, crops: ImageU8) -> Any:
     import nncf
 
     batches: Sequence[ImageU8] = [crops[i : i + 1] for i in range(len(crops))]
-    return nncf.quantize(
-        exact,
-        nncf.Dataset(batches),
-        preset=nncf.QuantizationPreset.MIXED,
-        subset_size=len(batches),
-    )
+    with signal_stack_kept():
+        return nncf.quantize(
+            exact,
+            nncf.Dataset(batches),
+            preset=nncf.QuantizationPreset.MIXED,
+            subset_size=len(batches),
+        )
 
 
 def _flat(table: dict[str, dict[str, int]]) -> dict[str, int]:

@@ -1,10 +1,14 @@
-"""Figures of the reports, each as a ``data:`` address of an SVG picture: no markup of theirs becomes the page's."""
+"""Figures of the reports, each as a ``data:`` address of an SVG picture: no markup of theirs becomes the page's.
+
+Figures of a verb of its own are drawn beside it, with the style and the helpers from here.
+"""
 
 from __future__ import annotations
 
 import base64
 import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -14,6 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from app.core.cards import Thresholds
+from app.core.errors import UnmaskError
 from train import metrics
 from train.metrics import Floats
 from train.robustness import AS_IT_IS, MOST_AUC_LOST, Outcome
@@ -23,7 +28,7 @@ Targets = npt.NDArray[np.int64]
 # Okabe and Ito's colours, told apart by everyone; as in the app.
 REAL, FAKE, BETWEEN, INK, QUIET = "#0072b2", "#d55e00", "#f7f0b4", "#1b1f24", "#868e96"
 SERIES = ("#1b1f24", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195")
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "text.parse_math": False,  # a name with dollars in it is a name
     "font.size": 9,
     "axes.edgecolor": QUIET,
@@ -47,11 +52,11 @@ def roc(curves: Sequence[tuple[str, Targets, Floats]]) -> str:
     Args:
         curves: name, targets (N,), 1 = fake, and scores (N,) of each.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure((9, 3.9), layout="constrained")
         whole, log = figure.subplots(1, 2)
         most = max(int(np.sum(t == 0)) for _, t, _ in curves)
-        for (name, targets, scores), colour in zip(curves, _colours(len(curves)), strict=True):
+        for (name, targets, scores), colour in zip(curves, colours(len(curves)), strict=True):
             curve = metrics.roc(targets, scores)
             label = f"{name}: AUC {metrics.auc(targets, scores):.4f}"
             for axes in (whole, log):
@@ -65,12 +70,12 @@ def roc(curves: Sequence[tuple[str, Targets, Floats]]) -> str:
         log.text(0.0105, 0.03, "1 % false alarms", color=INK, fontsize=8)
         log.set(xlim=(max(1e-4, 0.8 / max(most, 1)), 1), ylim=(0, 1.01))
         log.set_xlabel("real pictures flagged, logarithmic")
-        _percent(whole, "xy")
-        _percent(log, "y")
+        percent_axis(whole, "xy")
+        percent_axis(log, "y")
         ticks = [t for t in (1e-4, 1e-3, 1e-2, 1e-1, 1.0) if t >= log.get_xlim()[0]]
         log.set_xticks(ticks, [f"{t * 100:g} %" for t in ticks])
         log.minorticks_off()
-        return _uri(figure)
+        return data_uri(figure)
 
 
 def reliability(curves: Sequence[tuple[str, Targets, Floats]]) -> str:
@@ -79,12 +84,12 @@ def reliability(curves: Sequence[tuple[str, Targets, Floats]]) -> str:
     Args:
         curves: name, targets (N,), 1 = fake, and calibrated probabilities (N,) of each.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure((5.4, 4.6), layout="constrained")
         axes, counts = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True)
         axes.plot([0, 1], [0, 1], color=QUIET, linestyle=":", linewidth=1, label="perfectly calibrated")
         edges = np.linspace(0, 1, metrics.ECE_BINS + 1)
-        for (name, targets, p), colour in zip(curves, _colours(len(curves)), strict=True):
+        for (name, targets, p), colour in zip(curves, colours(len(curves)), strict=True):
             index = metrics.bin_of(p)
             full = [b for b in range(metrics.ECE_BINS) if np.any(index == b)]
             x = [float(p[index == b].mean()) for b in full]
@@ -102,13 +107,13 @@ def reliability(curves: Sequence[tuple[str, Targets, Floats]]) -> str:
         counts.yaxis.set_major_formatter("{x:g}")
         counts.minorticks_off()
         counts.set(ylabel="pictures", xlabel="probability of AI generation that the model gives")
-        _percent(axes, "xy")
-        return _uri(figure)
+        percent_axis(axes, "xy")
+        return data_uri(figure)
 
 
 def histogram(targets: Targets, p_fake: Floats, needs: Thresholds) -> str:
     """How probabilities are spread over real and over generated pictures, with the thresholds."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure((9, 3.1), layout="constrained")
         axes = figure.subplots()
         edges = np.linspace(-_LOGIT_END, _LOGIT_END, 49)
@@ -125,7 +130,7 @@ def histogram(targets: Targets, p_fake: Floats, needs: Thresholds) -> str:
             xlim=(-_LOGIT_END, _LOGIT_END),
         )
         axes.legend(loc="upper center")
-        return _uri(figure)
+        return data_uri(figure)
 
 
 def robustness(runs: Sequence[tuple[str, Sequence[Outcome]]]) -> str:
@@ -136,12 +141,12 @@ def robustness(runs: Sequence[tuple[str, Sequence[Outcome]]]) -> str:
     """
     kinds = list(dict.fromkeys(o.condition.kind for _, found in runs for o in found if o.condition.level is not None))
     single = len(runs) == 1
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure((10.5, 4.9 if single else 3.1), layout="constrained")
         grid = figure.subplots(2 if single else 1, max(1, len(kinds)), squeeze=False, sharey="row", sharex="col")
         for column, kind in enumerate(kinds):
             top = grid[0][column]
-            for (name, found), colour in zip(runs, _colours(len(runs)), strict=True):
+            for (name, found), colour in zip(runs, colours(len(runs)), strict=True):
                 own = [o for o in found if o.condition.kind == kind]
                 x, labels = np.arange(len(own) + 1), [AS_IT_IS, *(f"{o.condition.level:g}" for o in own)]
                 clean = next(o for o in found if o.condition.kind == AS_IT_IS)
@@ -160,7 +165,7 @@ def robustness(runs: Sequence[tuple[str, Sequence[Outcome]]]) -> str:
                         below.plot(x, shares[:, 0], color=shade, marker="o", markersize=3.5, label=words)
                         below.fill_between(x, shares[:, 1], shares[:, 2], color=shade, alpha=0.13, linewidth=0)
                     below.set_ylim(-0.02, 1.02)
-                    _percent(below, "y")
+                    percent_axis(below, "y")
             grid[-1][column].set_xlabel(kind)
             grid[-1][column].set_xticks(x, labels, rotation=45, rotation_mode="anchor", ha="right")
         grid[0][0].set_ylabel("AUC")
@@ -169,10 +174,11 @@ def robustness(runs: Sequence[tuple[str, Sequence[Outcome]]]) -> str:
             grid[1][0].legend(loc="center left", fontsize=8)
         else:
             grid[0][0].legend(loc="lower left", fontsize=8)
-        return _uri(figure)
+        return data_uri(figure)
 
 
-def _colours(count: int) -> list[str]:
+def colours(count: int) -> list[str]:
+    """A colour for each of so many series."""
     return [SERIES[i % len(SERIES)] for i in range(count)]
 
 
@@ -181,7 +187,8 @@ def _logit(p: Floats) -> Floats:
     return np.asarray(np.log(inside / (1 - inside)), np.float64)
 
 
-def _percent(axes: Axes, which: str) -> None:
+def percent_axis(axes: Axes, which: str) -> None:
+    """Ticks from 0 to 100 % on the axes named in ``which``, "x", "y" or "xy"."""
     ticks = np.linspace(0, 1, 6)
     labels = [f"{t * 100:.0f} %" for t in ticks]
     if "x" in which:
@@ -190,7 +197,24 @@ def _percent(axes: Axes, which: str) -> None:
         axes.set_yticks(ticks, labels)
 
 
-def _uri(figure: Figure) -> str:
+def data_uri(figure: Figure) -> str:
+    """A figure as a ``data:`` address of an SVG picture."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", facecolor="white", metadata={"Date": None})
     return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def write_png(path: Path, figure: Figure) -> None:
+    """Write a figure as a PNG picture; one that is there stays whole until the new one is.
+
+    Raises:
+        UnmaskError: the file cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        figure.savefig(partial, format="png", dpi=150, facecolor="white", metadata={"Software": None})
+        partial.replace(path)
+    except OSError as error:
+        raise UnmaskError(
+            f"{path}: cannot be written ({error.strerror}); free some space or name another --run"
+        ) from None

@@ -15,9 +15,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.table import Column
-from rich.text import Text
 
 from app.core.errors import UnmaskError
 from app.core.records import ImageU8
@@ -30,9 +27,12 @@ from train.datasets import Sample, counts, limited
 from train.distribute import Devices, Forward, Step, connect
 from train.pipeline import Mixture, TrainingBatches, plain_crops
 from train.prepare import prepared_samples
+from train.progress import training_progress
 from train.reconstruct import reconstruct
 from train.runs import Interruption, State, append_log, checkpoint, claim, resume, write_facts
+from train.segment import cut_out_for
 from train.tensorboard import EventLog
+from train.zoo import build, family
 
 if TYPE_CHECKING:
     import keras
@@ -83,6 +83,7 @@ def fit(
         if devices.chief:
             print("pictures:", json.dumps(counts(samples)), flush=True)
             write_facts(run, samples)
+        samples = cut_out_for(config, samples, run)
         if config.reconstructed:
             judge = imagenet if config.model == "densenet121" else None
             reconstruct([s for s in samples if s.split == "train"], run / "reconstructed", judge, config.seed)
@@ -98,16 +99,16 @@ def fit(
         model = _build(config, imagenet)
         if init is not None:
             _start_from(model, init)
-        state = resume(model, run / "checkpoint")
+        state, head = resume(model, run / "checkpoint"), None
         if state.epoch or state.step:
             print(f"resuming at epoch {state.epoch + 1}, step {state.step}", flush=True)
         elif config.head_steps:
-            _fit_head(model, config, batches, devices)
+            head = _fit_head(model, config, batches, devices)
     done = state.epoch * batches.steps + state.step
     with EventLog(run / "tensorboard" if devices.chief else None, done + 1) as log, Interruption() as interruption:
         if not done:
             log.text(0, "config", f"```json\n{json.dumps(dataclasses.asdict(config), indent=2)}\n```")
-        _Training(config, run, model, state, batches, valid, devices, log, interruption).to_the_end()
+        _Training(config, run, model, state, batches, valid, devices, log, interruption).to_the_end(head)
     return run / "best.keras"
 
 
@@ -130,13 +131,19 @@ class _Training:
         """Steps done since the run began."""
         return self.state.epoch * self.batches.steps + self.state.step
 
-    def to_the_end(self) -> None:
-        """The epochs that are left, or fewer where the validation AUC rises no more."""
+    def to_the_end(self, head: _Head | None = None) -> None:
+        """The epochs that are left, or fewer where the validation AUC rises no more.
+
+        Args:
+            head: what the first stage did, where it was now.
+        """
         config, state = self.config, self.state
         train_step, forward = self.devices.step(self.model), self.devices.forward(self.model)
         crops = plain_crops(self.valid if self.devices.chief else [], config.size, config.crop_scale)
         total = config.epochs * self.batches.steps
-        with _progress(config.batch, self.devices.chief) as progress:
+        with training_progress(config.batch, self.devices.chief) as progress:
+            if head is not None and self.devices.chief:
+                progress.console.print(self._log_head(head, forward, crops), soft_wrap=True)
             bar = progress.add_task("training", total=total, completed=self.done, note="")
 
             def advance() -> None:
@@ -212,6 +219,14 @@ class _Training:
             + f", {speed:.1f} pictures/s, at most {_minutes(state, config.epochs)} min left"
         )
 
+    def _log_head(self, head: _Head, forward: Forward, crops: ImageU8) -> str:
+        """Epoch 0 of the log: what the new top alone is worth; nothing of the run depends on it. What to tell."""
+        found = _validation(self.valid, predict(self.model, crops, self.config.batch, forward))
+        row = {"epoch": 0, "loss": round(head.loss, 5), **found, "seconds": round(head.seconds)}
+        append_log(self.run / "log.csv", row)
+        self.log.scalars(0, {k.replace("_", "/", 1): v for k, v in found.items()})
+        return "new top alone: " + " ".join(f"{k} {v}" for k, v in row.items())
+
     def _checkpoint(self) -> None:
         if self.devices.chief:
             self.log.flush()
@@ -262,6 +277,7 @@ def predict(
 def _batches(train: list[Sample], config: FitConfig, run: Path, devices: Devices) -> TrainingBatches:
     mixture = Mixture(
         source_balance=config.source_balance,
+        even=config.even_batches,
         self_blended=config.self_blended,
         reconstructed=config.reconstructed,
         toned=config.toned,
@@ -271,13 +287,22 @@ def _batches(train: list[Sample], config: FitConfig, run: Path, devices: Devices
     return TrainingBatches(train, config.batch, policy, config.seed, mixture, (devices.worker, devices.workers))
 
 
-def _fit_head(model: keras.Model, config: FitConfig, batches: TrainingBatches, devices: Devices) -> None:
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """The first stage: its mean loss, and the seconds it took."""
+
+    loss: float
+    seconds: float
+
+
+def _fit_head(model: keras.Model, config: FitConfig, batches: TrainingBatches, devices: Devices) -> _Head:
     """Train the new top alone, so that its first, random gradients do not spoil what the backbone knows.
 
     Short enough to begin anew after a kill: nothing is kept of it before it is done.
     """
     import keras
 
+    started, losses = time.monotonic(), []
     whole, trainable = model.optimizer, [layer.trainable for layer in model.layers]
     for layer in model.layers[:-1]:
         layer.trainable = False
@@ -288,10 +313,11 @@ def _fit_head(model: keras.Model, config: FitConfig, batches: TrainingBatches, d
     train_step = devices.step(model)
     for first in range(0, config.head_steps, batches.steps):
         for crops, targets in islice(batches.epoch(HEAD_EPOCH + first // batches.steps), config.head_steps - first):
-            train_step(crops, targets)
+            losses.append(train_step(crops, targets))
     for layer, value in zip(model.layers, trainable, strict=True):
         layer.trainable = value
     model.compile(whole, loss, jit_compile=False)
+    return _Head(float(np.mean(losses)), time.monotonic() - started)
 
 
 def _build(config: FitConfig, imagenet: Path | None) -> keras.Model:
@@ -317,9 +343,7 @@ def _build(config: FitConfig, imagenet: Path | None) -> keras.Model:
 
 
 def _plain(config: FitConfig, imagenet: Path | None) -> keras.Model:
-    from train.zoo import build
-
-    options: dict[str, str | float] = {"arch": config.arch, "mode": config.mode, "crop_scale": config.crop_scale}
+    options = {name: getattr(config, name) for name in family(config.model).options}
     return build(config.model, config.size, imagenet, **options)
 
 
@@ -347,7 +371,7 @@ def _validation(valid: Sequence[Sample], logits: Logits) -> dict[str, float]:
         "valid_acc": round(metrics.accuracy(targets, logits), 4),
     }
     inside = np.asarray(["140k" in s.source for s in valid], bool)
-    if inside.any():
+    if np.unique(targets[inside]).size == 2:
         row["valid_auc_140k"] = round(metrics.auc(targets[inside], logits[inside]), 5)
     return row
 
@@ -355,24 +379,3 @@ def _validation(valid: Sequence[Sample], logits: Logits) -> dict[str, float]:
 def _minutes(state: State, epochs: int) -> int:
     """What the epochs left will take, as long as those before."""
     return math.ceil(state.seconds / 60 * (epochs / (state.epoch + 1) - 1))
-
-
-class _Speed(ProgressColumn):
-    def __init__(self, batch: int) -> None:
-        super().__init__(Column(no_wrap=True))
-        self._batch = batch
-
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed * self._batch:.1f} pictures/s" if task.speed else "")
-
-
-def _progress(batch: int, shown: bool) -> Progress:
-    return Progress(
-        BarColumn(12),
-        MofNCompleteColumn(),
-        _Speed(batch),
-        TimeRemainingColumn(),
-        TextColumn("left,"),
-        TextColumn("{task.fields[note]}"),
-        disable=not shown,
-    )

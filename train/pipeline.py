@@ -46,6 +46,7 @@ class Mixture:
         reconstructed: share of the fakes that are photographs drawn by a decoder, [0, 1].
         toned: share of degraded pictures that take the colours of one of the other class, [0, 1].
         reconstructions: folder of the pictures that :func:`train.reconstruct.reconstruct` wrote.
+        even: photographs and fakes take turns, so that every batch of an even size holds as many of both.
     """
 
     source_balance: float = 0.0
@@ -53,6 +54,7 @@ class Mixture:
     reconstructed: float = 0.0
     toned: float = 0.0
     reconstructions: Path | None = None
+    even: bool = False
 
 
 def read_picture(sample: Sample) -> ImageU8:
@@ -91,6 +93,9 @@ def epoch_order(samples: Sequence[Sample], seed: int, epoch: int, mixture: Mixtu
     ]
     rows = np.concatenate([np.stack([indices, np.full_like(indices, made)], 1) for indices, made in parts])
     rng.shuffle(rows)
+    if mixture.even:
+        fake = np.array([made != PHOTOGRAPH or samples[index].target == 1 for index, made in rows], bool)
+        rows = np.stack([rows[~fake], rows[fake]], 1).reshape(-1, 2)
     return rows
 
 

@@ -58,6 +58,19 @@ def prepared_samples(data: Path, run: Path, splits: Sequence[str] = SPLITS) -> l
     return samples
 
 
+def faces_in(pictures: Sequence[Path], folder: Path) -> tuple[list[Sample], dict[Path, str]]:
+    """The largest face of each picture of which no truth is known.
+
+    Args:
+        folder: exists; what was seen is remembered there.
+
+    Returns:
+        Samples with their boxes, without split, label and source; and why the other pictures have none, in words.
+    """
+    found, _, left_out = examine([Sample(p, "", "", "") for p in pictures], folder, TOOLS, _progress("finding faces"))
+    return found, {s.path: why for s, why in left_out}
+
+
 def prepare(
     samples: Sequence[Sample],
     folder: Path,

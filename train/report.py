@@ -195,8 +195,8 @@ def examples(
         maps = classifier.score(crops).maps
         shown[name] = [
             Example(
-                _data_uri(crop),
-                _data_uri(blended(crop, heatmap(evidence, crop.shape[0], toward_fake=toward_fake))),
+                crop_uri(crop),
+                crop_uri(blended(crop, heatmap(evidence, crop.shape[0], toward_fake=toward_fake))),
                 rows[i],
                 float(p[i]),
                 verdicts[i],
@@ -292,7 +292,7 @@ def _unseen(summary: Mapping[str, Any] | None) -> dict[str, list[tuple[str, int,
     return out
 
 
-def _data_uri(crop: ImageU8) -> str:
+def crop_uri(crop: ImageU8) -> str:
     """An RGB crop, made smaller, as a JPEG in a ``data:`` address."""
     small = cv2.resize(crop, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
     _, encoded = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 90])

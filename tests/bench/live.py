@@ -14,7 +14,7 @@ from pathlib import Path
 
 from app import DEMO
 from app.core.cards import ModelCard
-from app.models.artifact import DEFAULT_MODEL, load_classifier, read_card
+from app.models.artifact import DEFAULT_MODEL, load_ensemble, read_card, read_consensus
 from app.pipeline.batch import Models
 from app.pipeline.live import LiveEngine, LiveState
 from app.vision.analyzer import AnalyzerOptions
@@ -110,9 +110,7 @@ def _all_pass(card: ModelCard) -> ModelCard:
 
 
 def _real() -> Models:
-    card = read_card(DEFAULT_MODEL)
-    classifier = load_classifier(card, "cpu")
-    return Models(MediaPipeDetector(), classifier, card)
+    return Models(MediaPipeDetector(), load_ensemble(read_consensus([DEFAULT_MODEL]), "cpu"))
 
 
 if __name__ == "__main__":

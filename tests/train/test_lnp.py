@@ -31,9 +31,35 @@ def test_the_spectrum_is_numpys(side: int) -> None:
 def test_the_ellipse_is_that_of_the_face() -> None:
     from app.models.layers import FaceEllipse
 
-    masked = np.asarray(FaceEllipse(crop_scale=2.0)(np.ones((1, 64, 64, 3), np.float32)))[0, ..., 0]
-    assert masked[32, 17:47].all() and not masked[32, :15].any() and not masked[32, 49:].any()
-    assert masked.mean() == pytest.approx(np.pi / 16, rel=0.02)
+    layer = FaceEllipse(crop_scale=2.0)
+    mask = np.asarray(layer(np.ones((1, 200, 200, 3), np.float32)))[0, ..., 0]
+    np.testing.assert_array_equal(mask, layer.mask(200, 200))
+    np.testing.assert_array_equal(mask, mask[:, ::-1])
+    # In pixels: half as wide as 0.4 boxes of 100 pixels, its middle 3.5 pixels above that of the crop.
+    assert mask[96, 100:136].min() == 1 and mask[96, 145:].max() == 0 and 0 < mask[96, 140] < 1
+    assert mask[48, 100] == 1 and mask[145, 100] == 1 and mask[30, 100] == 0 and mask[160, 100] == 0
+    assert mask.mean() == pytest.approx(np.pi * 0.4 * 0.56 / 4, rel=0.02)
+    assert FaceEllipse.from_config(layer.get_config()).mask(50, 50).tolist() == layer.mask(50, 50).tolist()
+
+
+def test_the_mean_face_lies_in_the_ellipse() -> None:
+    """Key points of the mean of 6,623 detections, in longer sides of the box from its middle."""
+    from app.models.layers import FaceEllipse
+
+    mask = FaceEllipse(crop_scale=2.0).mask(200, 200)
+    within = {"right eye": (-0.19, -0.165), "left eye": (0.2, -0.16), "nose": (0.005, 0.08), "mouth": (0.005, 0.265)}
+    assert all(mask[round(100 + 100 * y), round(100 + 100 * x)] == 1 for x, y in within.values())
+    assert all(0 < mask[91, round(100 + 100 * x)] < 1 for x in (-0.383, 0.402))  # the ears are its rim
+
+
+def test_the_mask_is_a_choice_and_part_of_the_model() -> None:
+    from train.zoo import build
+
+    def layers(**options: str) -> set[str]:
+        return {layer.name for layer in build("lnp_fusion", 32, None, **options).layers}
+
+    assert "face" in layers() and "face" not in layers(segmenter="none")
+    assert "face" not in layers(segmenter="mobilesam")  # the pictures are cut out before
 
 
 def test_the_attention_weighs_channels_only() -> None:
@@ -65,9 +91,9 @@ def test_the_denoiser_is_fitted_by_a_command(
     path = tmp_path / "new" / "denoiser.weights.h5"
     assert main(["fit-denoiser", "--data", str(data), "--to", str(path), "--steps", "3"]) == 0
     assert "dB" in capsys.readouterr().out and [p.name for p in path.parent.iterdir()] == [path.name]
-    assert fitted_denoiser(path).count_params() == 27_363
+    assert fitted_denoiser(path=path).count_params() == 27_363
     with pytest.raises(UnmaskError, match=r"none\.h5: the denoiser's weights cannot be read .* fit-denoiser"):
-        fitted_denoiser(tmp_path / "none.h5")
+        fitted_denoiser(path=tmp_path / "none.h5")
 
 
 def test_camera_noise_is_stronger_where_there_is_more_light() -> None:

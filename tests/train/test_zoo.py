@@ -22,7 +22,8 @@ keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")
 
 VARIANTS: dict[str, dict[str, Any]] = {name: {} for name in FAMILIES} | {
-    f"lnp_fusion mode {mode}": {"mode": mode} for mode in (1, 2)
+    "lnp_fusion mode 1": {"mode": 1},
+    "lnp_fusion mode 2": {"mode": 2, "segmenter": "none"},
 }
 
 
@@ -173,7 +174,7 @@ def test_models_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
         "options": [],
         "summary": "one wide convolution and a dense layer",
     }
-    assert rows["xception"]["pretrained"] and rows["lnp_fusion"]["options"] == ["arch", "mode"]
+    assert rows["xception"]["pretrained"] and rows["lnp_fusion"]["options"] == ["arch", "mode", "segmenter", "denoiser"]
     assert main(["models"]) == 0
     assert "naive_cnn_1024         1,551,489  1024 px" in capsys.readouterr().out
 
@@ -197,6 +198,8 @@ def test_what_a_family_cannot_do_is_told() -> None:
         build("xception", 64, None)
     with pytest.raises(UnmaskError, match=r"--arch must be one of mobilenet_v2, resnet50; --mode must be 0, 1 or 2"):
         FitConfig(arch="vgg", mode=3)
+    with pytest.raises(UnmaskError, match=r"--segmenter must be one of none, landmarks, .*; --denoiser must be one of"):
+        FitConfig(segmenter="sam", denoiser="none")
     assert all(arch in FAMILIES for arch in ARCHS)
 
 

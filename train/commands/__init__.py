@@ -6,7 +6,28 @@ import argparse
 from pathlib import Path
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
-VERBS = ("fit", "prepare", "leave-out", "export", "evaluate", "compare", "calibrate", "models", "fit-denoiser")
+VERBS = (
+    "fit",
+    "prepare",
+    "collect",
+    "leave-out",
+    "learning-curve",
+    "average",
+    "study",
+    "export",
+    "evaluate",
+    "modified",
+    "compare",
+    "zoo-table",
+    "calibrate",
+    "consensus",
+    "models",
+    "filters",
+    "fit-denoiser",
+    "convert-cycleisp",
+    "features",
+    "lnp-table",
+)
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:

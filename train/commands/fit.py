@@ -15,6 +15,8 @@ HELP = "train a model (the default verb)"
 OPTIONS = (
     ("arch", str, "backbone of lnp_fusion: mobilenet_v2 or resnet50"),
     ("mode", int, "fusion of lnp_fusion: 0, 1 or 2"),
+    ("segmenter", str, "face mask of lnp_fusion: none, landmarks, mediapipe or mobilesam"),
+    ("denoiser", str, "where lnp_fusion takes its noise from: dncnn or cycleisp"),
     ("size", int, "side of the crops, pixels"),
     ("crop-scale", float, "side of the crop over the face's box"),
     ("scale-range", float, "training crops vary between the crop scale over and times this"),

@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
             "input_size": family.size,
             "pretrained": bool(family.imagenet_files),
             "imagenet_weights": there,
-            "options": [option for option in family.options if option in ("arch", "mode")],
+            "options": [option for option in family.options if option != "crop_scale"],
             "summary": family.summary,
         }
         if args.json:

@@ -1,4 +1,4 @@
-"""A small residual denoiser: the learned noise pattern (LNP) of a picture is what it would take away."""
+"""Denoisers: the learned noise pattern (LNP) of a picture is what they would take away."""
 
 from __future__ import annotations
 
@@ -7,8 +7,14 @@ from pathlib import Path
 import keras
 
 from app.core.errors import UnmaskError
+from train.zoo.cycleisp import cycleisp
 
-WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "lnp-denoiser" / "denoiser.weights.h5"
+_WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
+DENOISERS = {
+    "dncnn": (_WEIGHTS / "lnp-denoiser" / "denoiser.weights.h5", "python -m train fit-denoiser"),
+    "cycleisp": (_WEIGHTS / "cycleisp" / "denoiser.weights.h5", "python -m train convert-cycleisp --from sidd_rgb.pth"),
+}
+"""By name: where the weights lie, and the command that makes them."""
 DEPTH, WIDTH = 7, 24
 
 
@@ -36,23 +42,24 @@ def denoiser(name: str = "denoiser") -> keras.Model:
     return keras.Model(pictures, x, name=name)
 
 
-def fitted_denoiser(path: Path | None = None) -> keras.Model:
-    """The denoiser with the weights that ``python -m train fit-denoiser`` wrote, frozen.
+def fitted_denoiser(kind: str = "dncnn", path: Path | None = None) -> keras.Model:
+    """A denoiser with its weights, frozen: float32 RGB (N, H, W, 3) in [0, 1] -> the noise in it.
 
     Args:
+        kind: one of :data:`DENOISERS`.
         path: the weights; None takes those under weights/.
 
     Raises:
         UnmaskError: they are not there, or not this network's.
     """
-    path = path or WEIGHTS
-    model = denoiser()
+    standard, remedy = DENOISERS[kind]
+    path = path or standard
+    model = denoiser() if kind == "dncnn" else cycleisp()
     try:
         model.load_weights(path)
     except (OSError, ValueError, KeyError) as error:
         raise UnmaskError(
-            f"{path}: the denoiser's weights cannot be read ({str(error).splitlines()[0]}); "
-            "make them with python -m train fit-denoiser"
+            f"{path}: the denoiser's weights cannot be read ({str(error).splitlines()[0]}); make them with {remedy}"
         ) from None
     model.trainable = False
     return model

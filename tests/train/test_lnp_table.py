@@ -1,0 +1,98 @@
+"""The table of the fusion's variants: what is trained, kept, gone on with and written. The trainings are made up."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from app.core.errors import UnmaskError
+from train import lnp_table as module
+from train.__main__ import main
+from train.config import FitConfig
+from train.datasets import Sample, read_prepared
+from train.export import export
+from train.lnp_table import as_markdown, lnp_table, variants
+from train.scores import Scored, write_scores
+
+pytest.importorskip("keras")
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[FitConfig]:
+    """The configs of the trainings; each gives the fakes higher scores, the one in ten that is not."""
+    configs: list[FitConfig] = []
+
+    def fit(config: FitConfig, data: Path, run: Path, *, imagenet: Path | None) -> Path:
+        configs.append(config)
+        if len(configs) == 3:
+            raise KeyboardInterrupt
+        assert read_prepared(run / "prepared.csv", data)
+        return run / "best.keras"
+
+    def scores_of(run: Path, data: Path | None) -> list[Scored]:
+        rows = [
+            Scored(f"{i}.png", "test", label, "140k", logit=(i % 10 - 1.5) * (1 if label == "fake" else -1), p=None)
+            for label in ("real", "fake")
+            for i in range(40)
+        ]
+        write_scores(run / "scores.csv", rows)
+        return rows
+
+    monkeypatch.setattr(module, "fit", fit)
+    monkeypatch.setattr(module, "scores_of", scores_of)
+    return configs
+
+
+def test_every_variant_is_trained_once_and_told(data: Path, run: Path, trained: list[FitConfig]) -> None:
+    chosen = variants(["mobilenet_v2", "resnet50"], [0, 2], ["landmarks"])
+    config = FitConfig(model="lnp_fusion", size=64, limit=8)
+    asked: list[str] = []
+
+    def imagenet(own: FitConfig) -> None:
+        asked.append(own.arch)
+
+    def table() -> list[module.Line]:
+        return lnp_table(config, data, run, chosen, imagenet=imagenet, source="")
+
+    with pytest.raises(KeyboardInterrupt):
+        table()
+    part = (run / "lnp-table.md").read_text(encoding="utf-8")
+    assert part.count("not trained") == 2 * 3
+    lines = table()
+    assert [(c.arch, c.mode, c.segmenter) for c in trained[:2]] == [
+        ("mobilenet_v2", 0, "landmarks"),
+        ("mobilenet_v2", 2, "landmarks"),
+    ]
+    assert len(trained) == 5 and asked == ["mobilenet_v2"] * 2 + ["resnet50"] * 3
+    assert all(c.size == 64 and c.limit == 8 for c in trained)
+    assert {line.estimates["accuracy"].value for line in lines} == {0.8}
+    found = json.loads((run / "lnp-table.json").read_text(encoding="utf-8"))
+    assert [row["run"] for row in found["models"]] == [v.folder for v in chosen]
+    assert found["models"][0]["published_accuracy"] == 0.9857 and found["models"][0]["pictures"] == 80
+    text = (run / "lnp-table.md").read_text(encoding="utf-8")
+    assert text == as_markdown(lines) and text.startswith("| backbone | mode | segmenter | accuracy | AUC |")
+    assert "| resnet50 | 0 | landmarks | 80.00 [" in text and "| 98.92 |" in text and "80 test pictures" in text
+    assert "not trained" not in text
+
+    with pytest.raises(UnmaskError, match=r"mobilenet_v2-mode0-landmarks: holds a run with other settings \(size\)"):
+        lnp_table(FitConfig(size=96, limit=8), data, run, chosen, imagenet=imagenet, source="")
+
+
+def test_only_the_source_that_is_named(data: Path, run: Path, trained: list[FitConfig]) -> None:
+    with pytest.raises(UnmaskError, match=r"no real and fake pictures in train, valid and test whose source .*'140k'"):
+        lnp_table(FitConfig(), data, run, variants(["resnet50"], [0], ["none"]), imagenet=lambda _: None)
+    assert not trained
+
+
+def test_flags_of_one_variant_are_refused(data: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lnp-table", "--data", str(data), "--run", str(run), "--mode", "1"]) == 2
+    assert "--mode: the table is of lnp_fusion; choose with --archs, --modes" in capsys.readouterr().err
+
+
+def test_what_the_app_does_not_have_is_not_exported(data: Path, run: Path, samples: list[Sample]) -> None:
+    FitConfig(model="lnp_fusion", segmenter="mobilesam").write(run / "config.json")
+    (run / "best.keras").touch()
+    with pytest.raises(UnmaskError, match="trained with --segmenter mobilesam, which the app does not have"):
+        export(run, data, run / "weights", "any", description={})

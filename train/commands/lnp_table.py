@@ -1,0 +1,44 @@
+"""``python -m train lnp-table``."""
+
+from __future__ import annotations
+
+import argparse
+
+from app.core.errors import UnmaskError
+from train.commands.fit import add_fit_arguments, config_from, imagenet_from
+from train.config import ARCHS, SEGMENTERS
+
+HELP = "train and test lnp_fusion in every mode, on every backbone, with and without a face mask; one table"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_fit_arguments(parser)
+    parser.add_argument("--modes", nargs="+", type=int, choices=(0, 1, 2), default=[0, 1, 2], help="default: all")
+    parser.add_argument("--archs", nargs="+", choices=ARCHS, default=list(ARCHS), help="default: all")
+    parser.add_argument(
+        "--segmenters", nargs="+", choices=SEGMENTERS, default=["none", "landmarks"], help="default: none landmarks"
+    )
+    parser.add_argument(
+        "--source", default="140k", help="only pictures whose source contains this; '' for all (default: %(default)s)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from train.lnp_table import as_markdown, lnp_table, variants
+
+    for name in ("model", "arch", "mode", "segmenter"):
+        if getattr(args, name) is not None:
+            raise UnmaskError(f"--{name}: the table is of lnp_fusion; choose with --archs, --modes and --segmenters")
+    if args.preset is None:
+        args.preset = "lnp_fusion"
+    lines = lnp_table(
+        config_from(args),
+        args.data,
+        args.run,
+        variants(args.archs, args.modes, args.segmenters),
+        imagenet=lambda config: imagenet_from(args, config),
+        source=args.source,
+    )
+    print(as_markdown(lines))
+    print(f"written: {args.run / 'lnp-table.md'}, lnp-table.json")
+    return 0
