@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
 import subprocess
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Self
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "fetch_weights.sh"
@@ -24,6 +29,20 @@ class Server:
     break_off_after: int | None = None
     ranges: bool = True
     asked: list[tuple[str, str | None]] = field(default_factory=list)
+
+    @contextlib.contextmanager
+    def serving(self, handler: type[Handler] | None = None) -> Iterator[Self]:
+        """Answer on a port of its own, told in ``address``, until the block is left."""
+        http = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler or Handler, self))
+        self.address = f"http://127.0.0.1:{http.server_address[1]}"
+        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            http.shutdown()
+            http.server_close()
+            thread.join()
 
 
 class Handler(BaseHTTPRequestHandler):

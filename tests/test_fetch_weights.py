@@ -7,15 +7,12 @@ import shutil
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from functools import partial
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from tests.mirror_server import BYTES, ROOT, SCRIPT, Handler, Place, Server, hash_of
+from tests.mirror_server import BYTES, ROOT, SCRIPT, Place, Server, hash_of
 
 OTHER = b"another form of the same weights" * 50
 
@@ -25,15 +22,8 @@ pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="bash is no
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    state = Server()
-    http = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, state))
-    state.address = f"http://127.0.0.1:{http.server_address[1]}"
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    yield state
-    http.shutdown()
-    http.server_close()
-    thread.join()
+    with Server().serving() as serving:
+        yield serving
 
 
 @pytest.fixture

@@ -10,8 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from functools import partial
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -81,41 +79,33 @@ class Stalls(Handler):
 
 @pytest.mark.skipif(shutil.which("curl") is None or shutil.which("bash") is None, reason="needs bash and curl")
 def test_a_download_of_weights_that_is_killed_goes_on(tmp_path: Path) -> None:
-    state = Server(files={"net.h5": BYTES})
-    http = ThreadingHTTPServer(("127.0.0.1", 0), partial(Stalls, state))
-    http.daemon_threads = True
-    state.address = f"http://127.0.0.1:{http.server_address[1]}"
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    home = tmp_path / "home"
-    home.mkdir()
-    place = Place(tmp_path / "table.tsv", tmp_path / "weights", home)
-    place.describe(("net", "net.h5", BYTES, "sha256", f"{state.address}/net.h5"))
-    environment = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
-    environment |= {"UNMASK_WEIGHTS_TABLE": str(place.table), "HOME": str(home)}
-    try:
-        child = subprocess.Popen(
-            ["bash", str(SCRIPT), "--dest", str(place.dest)],
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        half = place.dest / "net.h5.partial"
-        end = time.monotonic() + PATIENCE_S
-        while not half.exists() or half.stat().st_size < 1000:
-            assert child.poll() is None and time.monotonic() < end, "it ended, or nothing came"
-            time.sleep(0.02)
-        os.killpg(child.pid, signal.SIGKILL)  # curl as well.
-        child.communicate()
-        assert not (place.dest / "net.h5").exists(), "half a file never has the name of a whole one"
-        there = half.stat().st_size
-        result = place.run()
-        assert result.returncode == 0, result.stderr
-        assert (place.dest / "net.h5").read_bytes() == BYTES and not half.exists()
-        assert state.asked == [("/net.h5", None), ("/net.h5", f"bytes={there}-")]
-    finally:
-        Stalls.go.set()
-        http.shutdown()
-        http.server_close()
-        thread.join()
+    with Server(files={"net.h5": BYTES}).serving(Stalls) as server:
+        home = tmp_path / "home"
+        home.mkdir()
+        place = Place(tmp_path / "table.tsv", tmp_path / "weights", home)
+        place.describe(("net", "net.h5", BYTES, "sha256", f"{server.address}/net.h5"))
+        environment = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
+        environment |= {"UNMASK_WEIGHTS_TABLE": str(place.table), "HOME": str(home)}
+        try:
+            child = subprocess.Popen(
+                ["bash", str(SCRIPT), "--dest", str(place.dest)],
+                env=environment,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            half = place.dest / "net.h5.partial"
+            end = time.monotonic() + PATIENCE_S
+            while not half.exists() or half.stat().st_size < 1000:
+                assert child.poll() is None and time.monotonic() < end, "it ended, or nothing came"
+                time.sleep(0.02)
+            os.killpg(child.pid, signal.SIGKILL)  # curl as well.
+            child.communicate()
+            assert not (place.dest / "net.h5").exists(), "half a file never has the name of a whole one"
+            there = half.stat().st_size
+            result = place.run()
+            assert result.returncode == 0, result.stderr
+            assert (place.dest / "net.h5").read_bytes() == BYTES and not half.exists()
+            assert server.asked == [("/net.h5", None), ("/net.h5", f"bytes={there}-")]
+        finally:
+            Stalls.go.set()

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
-from functools import partial
-from http.server import ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,7 +21,7 @@ from app.vision.sources import FileSource, SyntheticSource, UrlSource, may_wait
 from tests.e2e.conftest import Cli
 from tests.e2e.support import DEMO, fake_models, ffmpeg, frame_count, lines, movie, squares, streams
 from tests.engine.support import Camera, Watched, models_of, until
-from tests.mirror_server import Handler, Server
+from tests.mirror_server import Server
 from tests.stream_server import StreamServer
 
 
@@ -150,15 +147,8 @@ def test_times_that_jump_back_or_are_none(monkeypatch: pytest.MonkeyPatch) -> No
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.setenv(name, "127.0.0.1")
-    state = Server(ranges=False)
-    http = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, state))
-    state.address = f"http://127.0.0.1:{http.server_address[1]}"
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    yield state
-    http.shutdown()
-    http.server_close()
-    thread.join()
+    with Server(ranges=False).serving() as serving:
+        yield serving
 
 
 def test_a_download_that_is_cut_is_no_whole_video(unmask: Cli, server: Server, made: Path, tmp_path: Path) -> None:
