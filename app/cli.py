@@ -144,7 +144,7 @@ def _image(args: argparse.Namespace) -> int:
     from app.vision.sources import PICTURE_SUFFIXES
 
     found = expand(args.sources, PICTURE_SUFFIXES)
-    options = _options(args, min_scores=1)
+    options = _options(args, picture=True)
     entries: list[dict[str, Any]] = []
     with _load_models(args) as models, _stoppable() as stop, contextlib.ExitStack() as held:
         name = args.name or (safe_name(found[0][0]) if len(found) == 1 else "batch")
@@ -202,13 +202,16 @@ def _info(args: argparse.Namespace) -> int:
     return OK
 
 
-def _options(args: argparse.Namespace, min_scores: int | None = None) -> ScanOptions:
+def _options(args: argparse.Namespace, *, picture: bool = False) -> ScanOptions:
     from app.pipeline.batch import ScanOptions
     from app.vision.analyzer import AnalyzerOptions
 
     return ScanOptions(
         analyzer=AnalyzerOptions(
-            score_interval_s=getattr(args, "score_interval", 0.0), threshold=args.threshold, min_scores=min_scores
+            score_interval_s=getattr(args, "score_interval", 0.0),
+            threshold=args.threshold,
+            min_scores=1 if picture else None,
+            all_views=picture,
         ),
         conf=args.conf,
         min_face=args.min_face,

@@ -33,7 +33,7 @@ _CARD: dict[str, Any] = {
         "openvino_bin": {"name": "model.bin", "sha256": "2" * 64},
     },
     "cpu_form": "FP16",
-    "preprocessing": {"size": 64, "crop_scale": 1.25},
+    "preprocessing": {"size": 64, "crop_scale": 1.25, "second_scale": None},
     "calibration": {"slope": 1.0, "offset": 0.0, "method": "none", "fitted_on": "nothing"},
     "thresholds": {
         "fake": 0.9,

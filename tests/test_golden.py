@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from app.core.cards import ModelCard
-from app.core.crops import crop_face
-from app.core.records import Box, ImageU8
+from app.core.records import Box
 from app.models.artifact import load_classifier, read_card, verified_path
+from app.models.views import Views, score_views, views_of
 
 GOLDEN = Path(__file__).parent / "golden"
 REMEDY = "run python tests/tools/make_golden.py and commit tests/golden/"
@@ -46,41 +46,42 @@ def card(recorded: dict[str, Any]) -> ModelCard:
 
 
 @pytest.fixture(scope="module")
-def crop(recorded: dict[str, Any]) -> ImageU8:
-    """The golden crop, uint8 RGB."""
-    stored = cv2.imread(str(GOLDEN / "crop.png"), cv2.IMREAD_COLOR)
-    assert stored is not None
-    return np.ascontiguousarray(stored[..., ::-1], dtype=np.uint8)
-
-
-def test_the_golden_crop_is_made_as_the_card_says(recorded: dict[str, Any], card: ModelCard, crop: ImageU8) -> None:
-    assert (recorded["size"], recorded["crop_scale"]) == (card.preprocessing.size, card.preprocessing.crop_scale)
+def views(recorded: dict[str, Any], card: ModelCard) -> Views:
+    """The golden face as the app looks at it."""
+    assert recorded["preprocessing"] == card.preprocessing.model_dump(), REMEDY
     frame = cv2.imread(str(GOLDEN / "frame.png"), cv2.IMREAD_COLOR)
     assert frame is not None
-    made = crop_face(np.asarray(frame, np.uint8), Box(*recorded["box"]), recorded["size"], recorded["crop_scale"])
-    assert np.array_equal(made, crop)
+    return views_of(np.asarray(frame, np.uint8), Box(*recorded["box"]), card.preprocessing)
 
 
-def test_training_sees_the_very_same_crop(recorded: dict[str, Any], card: ModelCard, crop: ImageU8) -> None:
+def test_the_golden_crop_is_made_as_the_card_says(views: Views) -> None:
+    stored = cv2.imread(str(GOLDEN / "crop.png"), cv2.IMREAD_COLOR)
+    assert stored is not None
+    assert np.array_equal(views[0], stored[..., ::-1])
+
+
+def test_training_sees_the_very_same_views(recorded: dict[str, Any], card: ModelCard, views: Views) -> None:
     from train.datasets import Sample
-    from train.pipeline import plain_crops
+    from train.pipeline import plain_crops, plain_views
 
     sample = Sample(GOLDEN / "frame.png", "test", "fake", "demo clip", Box(*recorded["box"]))
-    made = plain_crops([sample], card.preprocessing.size, card.preprocessing.crop_scale)
-    assert np.array_equal(made[0], crop)
+    (made,) = plain_views([sample], card.preprocessing)
+    assert len(made) == len(views) and all(np.array_equal(a, b) for a, b in zip(made, views, strict=True))
+    validated = plain_crops([sample], card.preprocessing.size, card.preprocessing.crop_scale)
+    assert np.array_equal(validated[0], views[0])
 
 
-def test_the_cpu_form_scores_it_alike(recorded: dict[str, Any], card: ModelCard, crop: ImageU8) -> None:
+def test_the_cpu_form_scores_it_alike(recorded: dict[str, Any], card: ModelCard, views: Views) -> None:
     assert recorded["cpu_form"] == card.cpu_form
     classifier = load_classifier(card, "cpu")
-    logit = float(classifier.score(crop[None]).logits[0])
+    logit = float(score_views(classifier, [views], card.preprocessing).logits[0])
     classifier.close()
     # Other processors compute the CPU form in other number formats: the tolerance is that of the export's check.
     assert logit == pytest.approx(recorded["cpu_logit"], abs=recorded["cpu_tolerance"])
     assert logit == pytest.approx(recorded["keras_logit"], abs=2 * recorded["cpu_tolerance"])
 
 
-def test_the_keras_model_scores_it_alike(recorded: dict[str, Any], card: ModelCard, crop: ImageU8) -> None:
+def test_the_keras_model_scores_it_alike(recorded: dict[str, Any], card: ModelCard, views: Views) -> None:
     """Through the app's runtime, and through the path by which training validates."""
     import keras
 
@@ -88,7 +89,8 @@ def test_the_keras_model_scores_it_alike(recorded: dict[str, Any], card: ModelCa
     from train.fit import predict
 
     path = verified_path(card, "keras")
-    in_app = TensorFlowClassifier(path, card.preprocessing.size).score(crop[None]).logits[0]
-    in_training = predict(keras.saving.load_model(path, compile=False, safe_mode=True), crop[None])[0]
-    assert float(in_app) == pytest.approx(recorded["keras_logit"], abs=1e-3)
+    in_app = TensorFlowClassifier(path, card.preprocessing.size)
+    logit = float(score_views(in_app, [views], card.preprocessing).logits[0])
+    in_training = predict(keras.saving.load_model(path, compile=False, safe_mode=True), np.stack(views)).mean()
+    assert logit == pytest.approx(recorded["keras_logit"], abs=1e-3)
     assert float(in_training) == pytest.approx(recorded["keras_logit"], abs=1e-3)

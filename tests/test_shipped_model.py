@@ -41,7 +41,7 @@ def test_the_test_split_keeps_what_the_card_says(tmp_path: Path) -> None:
     assert DATA is not None
     card = read_card(DEFAULT_MODEL)
     samples = prepared_samples(Path(DATA) / "data", tmp_path, splits=("test",))
-    logits = raw_logits(load_classifier(card, "cpu"), samples, card.preprocessing.size, card.preprocessing.crop_scale)
+    logits = raw_logits(load_classifier(card, "cpu"), samples, card.preprocessing)
     table = evaluate(samples, logits, card)
     for part, auc in (("all", 0.97), ("140k part", 0.96)):
         measured, promised = table[part]["auc"], card.metrics[f"test, {part}"]["auc"]

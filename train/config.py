@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from app.core.cards import Preprocessing
 from app.core.errors import UnmaskError
 
 PRESETS = Path(__file__).parent / "presets"
@@ -33,6 +34,8 @@ class FitConfig:
         denoiser: of ``lnp_fusion``: where the noise comes from, ``dncnn`` or ``cycleisp``.
         size: side of the crops, pixels.
         crop_scale: side of the crop over the longer side of the face's box.
+        second_scale: scale of a second, mirrored crop whose logit is averaged with the first's wherever the finished
+            model is asked (``app.models.views``); 0 for none.
         scale_range: training crops are drawn between ``crop_scale / scale_range`` and ``crop_scale * scale_range``.
         strength: of the degradations, [0, 1] (``train.augment.Policy``).
         h264: share of the training crops that go through H.264, [0, 1].
@@ -66,6 +69,7 @@ class FitConfig:
     denoiser: str = "dncnn"
     size: int = 224
     crop_scale: float = 1.5
+    second_scale: float = 0.0
     scale_range: float = 1.0
     strength: float = 1.0
     h264: float = 0.0
@@ -100,6 +104,7 @@ class FitConfig:
                 (self.denoiser not in DENOISERS, f"--denoiser must be one of {', '.join(DENOISERS)}"),
                 (self.size < 32, "--size must be at least 32"),
                 (not 0.5 <= self.crop_scale <= 4, "--crop-scale must lie in 0.5 .. 4"),
+                (self.second_scale != 0 and not 0.5 <= self.second_scale <= 4, "--second-scale must lie in 0.5 .. 4"),
                 (not 1 <= self.scale_range <= 2, "--scale-range must lie in 1 .. 2"),
                 (not 0 < self.share <= 1, "--share must lie in 0 .. 1"),
                 (
@@ -123,6 +128,11 @@ class FitConfig:
         ]
         if problems:
             raise UnmaskError("; ".join(problems))
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How faces are cut for the finished model."""
+        return Preprocessing(size=self.size, crop_scale=self.crop_scale, second_scale=self.second_scale or None)
 
     @classmethod
     def from_preset(cls, name: str, overrides: dict[str, Any]) -> Self:

@@ -10,10 +10,11 @@ import numpy as np
 
 from app.core.errors import UnmaskError
 from app.models.gradcam import blended, heatmap
+from app.models.views import score_views
 from train.config import FitConfig
 from train.datasets import relative
 from train.evaluate import probabilities
-from train.pipeline import plain_crops
+from train.pipeline import plain_views
 from train.prepare import prepared_samples
 from train.report import crop_uri
 from train.scores import Scored
@@ -59,11 +60,11 @@ def most_disputed(runs: Sequence[Path], rows: Sequence[Sequence[Scored]], data: 
         if missing is not None:
             raise UnmaskError(f"{run}: has no prepared picture {missing}; give the --data that it was trained on")
         shown_to_it = cut_out_for(FitConfig.read(run / CONFIG), [known[rows[0][i].path] for i in chosen], run)
-        crops = plain_crops(shown_to_it, model.crop.size, model.crop.crop_scale)
+        looked_at = plain_views(shown_to_it, model.crop)
         classifier = model.classifier()
-        maps = classifier.score(crops).maps
+        maps = score_views(classifier, looked_at, model.crop).maps
         classifier.close()
-        for i, crop, evidence, shown in zip(chosen, crops, maps, views, strict=True):
+        for i, (crop, *_), evidence, shown in zip(chosen, looked_at, maps, views, strict=True):
             heat = blended(crop, heatmap(evidence, crop.shape[0], toward_fake=bool(said[i] > 0.5)))
             shown.append(View(crop_uri(crop), crop_uri(heat), float(said[i])))
     return [Disputed(rows[0][i], tuple(v)) for i, v in zip(chosen, views, strict=True)]

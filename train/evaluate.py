@@ -13,13 +13,14 @@ import numpy as np
 import numpy.typing as npt
 from rich.progress import track
 
-from app.core.cards import Calibration, ModelCard, Thresholds
+from app.core.cards import Calibration, ModelCard, Preprocessing, Thresholds
 from app.models.runtimes import Classifier
+from app.models.views import score_views
 from train import metrics
 from train.calibrate import apply
 from train.datasets import Sample, relative
 from train.metrics import Estimate
-from train.pipeline import plain_crops
+from train.pipeline import plain_views
 from train.scores import Scored, arrays
 
 Floats = npt.NDArray[np.float64]
@@ -78,9 +79,9 @@ class Tables:
 
 
 def raw_logits(
-    classifier: Classifier, samples: Sequence[Sample], size: int, scale: float, *, progress: str | None = None
+    classifier: Classifier, samples: Sequence[Sample], how: Preprocessing, *, progress: str | None = None
 ) -> Floats:
-    """Raw logits of samples, float64 (N,), a few dozen crops in memory at a time.
+    """Raw logits of samples, float64 (N,), the mean over all views; a few dozen crops in memory at a time.
 
     Args:
         progress: what the progress bar says; None shows none.
@@ -88,7 +89,7 @@ def raw_logits(
     starts: Iterable[int] = range(0, len(samples), CHUNK)
     if progress is not None:
         starts = track(starts, description=progress)
-    parts = [classifier.score(plain_crops(samples[i : i + CHUNK], size, scale)).logits for i in starts]
+    parts = [score_views(classifier, plain_views(samples[i : i + CHUNK], how), how).logits for i in starts]
     return np.concatenate(parts).astype(np.float64) if parts else np.empty(0)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from app.core.cards import ModelCard, Preprocessing, WeightsFile, sha256_of
+from app.core.cards import ModelCard, WeightsFile, sha256_of
 from app.core.errors import UnmaskError
 from app.core.records import ImageU8
 from app.models.keras_form import load_model, with_evidence_map
@@ -71,19 +71,18 @@ def export(
         place.mkdir()
         save_compact(load_model(best), place / "model.keras")
         best = place / "model.keras"
-        keras_logits = raw_logits(
-            TensorFlowClassifier(best, config.size), split["valid"], config.size, config.crop_scale
-        )
+        keras_logits = raw_logits(TensorFlowClassifier(best, config.size), split["valid"], config.preprocessing)
         cpu_form, cpu, check = _cpu_form(best, place, config, split, keras_logits)
 
         targets = np.asarray([s.target for s in split["valid"]])
-        valid_logits = raw_logits(cpu, split["valid"], config.size, config.crop_scale)
+        valid_logits = raw_logits(cpu, split["valid"], config.preprocessing)
         fitted_on = f"{len(targets)} validation pictures"
         calibration = fitted(targets, valid_logits, fitted_on)
         p = apply(calibration, valid_logits)
-        crop = Preprocessing(size=config.size, crop_scale=config.crop_scale)
         if gates is None:
-            fitting = Fitting(cpu, split["valid"], crop, calibration, thresholds(targets, p, fitted_on).fake)
+            fitting = Fitting(
+                cpu, split["valid"], config.preprocessing, calibration, thresholds(targets, p, fitted_on).fake
+            )
             gates = fitting.fit()
             print_steps(fitting.steps)
         needs = thresholds(targets, p, fitted_on, gates)
@@ -99,7 +98,7 @@ def export(
                 "created": datetime.now(UTC).date().isoformat(),
                 "files": files,
                 "cpu_form": cpu_form,
-                "preprocessing": crop,
+                "preprocessing": config.preprocessing,
                 "calibration": calibration,
                 "thresholds": needs,
                 "training": {**asdict(config), "leave_out": ", ".join(config.leave_out)},
@@ -109,7 +108,7 @@ def export(
             }
         )
         if split["test"]:
-            test_logits = raw_logits(cpu, split["test"], config.size, config.crop_scale)
+            test_logits = raw_logits(cpu, split["test"], config.preprocessing)
             table = evaluate(split["test"], test_logits, card)
             print_table(table, f"test split of {data.name}, CPU form {cpu_form}")
             card = card.model_copy(update={"metrics": {**card.metrics, **{f"test, {k}": v for k, v in table.items()}}})
@@ -193,7 +192,7 @@ def _cpu_form(
         ov.save_model(form, place / "model.xml", compress_to_fp16=True)
         xml, weights = (place / "model.xml").read_bytes(), (place / "model.bin").read_bytes()
         classifier = OpenVINOClassifier(xml, weights, config.size, label)
-        logits = raw_logits(classifier, split["valid"], config.size, config.crop_scale)
+        logits = raw_logits(classifier, split["valid"], config.preprocessing)
         check = {
             "auc_keras": round(metrics.auc(targets, keras_logits), 5),
             "auc_cpu": round(metrics.auc(targets, logits), 5),

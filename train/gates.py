@@ -22,6 +22,7 @@ from app.core.cards import Calibration, Preprocessing
 from app.core.crops import crop_face, measure_quality, square_around
 from app.core.records import Box, Detection, ImageU8, Quality
 from app.models.runtimes import Classifier
+from app.models.views import Views, score_views, views_of
 from train import metrics
 from train.calibrate import FALSE_ALARMS, Gates, apply
 from train.datasets import Sample
@@ -113,7 +114,7 @@ def blurrier(image: ImageU8, face: Detection, crop: Preprocessing, sharpness: fl
         return measure_quality(_blurred(small, sigma), face).sharpness > sharpness
 
     def too_sharp(sigma: float) -> bool:
-        return _quality(_blurred(image, sigma), face, crop)[1].sharpness > sharpness
+        return _looked_at(_blurred(image, sigma), face, crop)[1].sharpness > sharpness
 
     # Sought on a small copy first, which is much faster.
     about = _bisected(0.1, 30.0, small_too_sharp) * square_around(face.box, crop.crop_scale)[2] / _SEARCH
@@ -122,7 +123,7 @@ def blurrier(image: ImageU8, face: Detection, crop: Preprocessing, sharpness: fl
 
 def darker(image: ImageU8, face: Detection, crop: Preprocessing, brightness: float) -> tuple[ImageU8, Detection]:
     """The picture at the shorter exposure that brings the crop's mean grey level down to ``brightness``."""
-    mean = _quality(image, face, crop)[1].brightness
+    mean = _looked_at(image, face, crop)[1].brightness
     return _exposed(image, brightness / max(mean, 1.0)), face
 
 
@@ -130,7 +131,7 @@ def brighter(image: ImageU8, face: Detection, crop: Preprocessing, brightness: f
     """The picture at the longer exposure, clipped, that brings the crop's mean grey level up to ``brightness``."""
 
     def too_dark(gain: float) -> bool:
-        return _quality(_exposed(image, gain), face, crop)[1].brightness < brightness
+        return _looked_at(_exposed(image, gain), face, crop)[1].brightness < brightness
 
     return _exposed(image, _bisected(1.0, 64.0, too_dark)), face
 
@@ -217,9 +218,9 @@ class Fitting:
         logits = []
         for start in range(0, len(self._samples), CHUNK):
             chosen = self._samples[start : start + CHUNK]
-            seen = [_quality(read_picture(s), face_of(s), self._crop) for s in chosen]
+            seen = [_looked_at(read_picture(s), face_of(s), self._crop) for s in chosen]
             qualities += [quality for _, quality in seen]
-            logits.append(self._classifier.score(np.stack([crop for crop, _ in seen])).logits)
+            logits.append(score_views(self._classifier, [views for views, _ in seen], self._crop).logits)
             advance(len(chosen))
         return qualities, np.concatenate(logits).astype(np.float64)
 
@@ -238,10 +239,9 @@ class Fitting:
             reached: list[int] = []
             for start in range(0, len(chosen), CHUNK):
                 made = {int(i): self._worse(ladder, int(i), value) for i in chosen[start : start + CHUNK]}
-                crops = {i: crop for i, crop in made.items() if crop is not None}
-                reached += crops
-                if crops:
-                    logits.append(self._classifier.score(np.stack(list(crops.values()))).logits)
+                views = {i: v for i, v in made.items() if v is not None}
+                reached += views
+                logits.append(score_views(self._classifier, list(views.values()), self._crop).logits)
                 bar.advance(task, len(made))
             chosen = np.asarray(reached, np.int64)
             if not self._enough(chosen):
@@ -251,12 +251,12 @@ class Fitting:
                 break
         return steps
 
-    def _worse(self, ladder: Ladder, i: int, value: float) -> ImageU8 | None:
-        """The crop of a face made so bad; None where it cannot be (a flat picture has no sharpness to lose)."""
+    def _worse(self, ladder: Ladder, i: int, value: float) -> Views | None:
+        """The views of a face made so bad; None where it cannot be (a flat picture has no sharpness to lose)."""
         sample = self._samples[i]
         image, face = ladder.worse(read_picture(sample), face_of(sample), self._crop, value)
-        cut, quality = _quality(image, face, self._crop)
-        return cut if abs(ladder.measure(quality) / value - 1) <= OFF else None
+        views, quality = _looked_at(image, face, self._crop)
+        return views if abs(ladder.measure(quality) / value - 1) <= OFF else None
 
     def _step(self, value: float, chosen: Indices, logits: Floats, before: Floats) -> Step:
         """``logits`` are those of the ``chosen``, ``before`` those of all faces as they are."""
@@ -312,9 +312,9 @@ def face_of(sample: Sample) -> Detection:
     return Detection(sample.box, 1.0, sample.keypoints if len(sample.keypoints) == 6 else ())
 
 
-def _quality(image: ImageU8, face: Detection, crop: Preprocessing) -> tuple[ImageU8, Quality]:
-    cut = crop_face(image, face.box, crop.size, crop.crop_scale)
-    return cut, measure_quality(cut, face)
+def _looked_at(image: ImageU8, face: Detection, crop: Preprocessing) -> tuple[Views, Quality]:
+    views = views_of(image, face.box, crop)
+    return views, measure_quality(views[0], face)
 
 
 def _blurred(image: ImageU8, sigma: float) -> ImageU8:

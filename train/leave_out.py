@@ -21,8 +21,8 @@ from train import metrics
 from train.calibrate import apply, platt, thresholds
 from train.config import FitConfig
 from train.datasets import Sample
+from train.evaluate import raw_logits
 from train.fit import fit
-from train.pipeline import plain_crops
 from train.prepare import prepared_samples
 from train.scores import Scored, arrays, read_scores, write_scores
 
@@ -88,7 +88,7 @@ def scored(
     rows: list[Scored] = []
     for i in range(0, len(samples), 256):
         part = samples[i : i + 256]
-        logits = classifier.score(plain_crops(part, config.size, config.crop_scale)).logits
+        logits = raw_logits(classifier, part, config.preprocessing)
         for s, logit in zip(part, logits, strict=True):
             left_out = s.source if s.source in held_out else ""
             path = s.path.relative_to(data).as_posix()

@@ -19,10 +19,10 @@ import numpy as np
 import numpy.typing as npt
 from rich.progress import track
 
-from app.core.crops import crop_face
 from app.core.errors import UnmaskError
 from app.core.records import Box, ImageU8
 from app.models.runtimes import Classifier
+from app.models.views import Views, score_views, views_of
 from train import degrade, metrics, robustness
 from train.calibrate import apply
 from train.datasets import Sample, relative
@@ -183,22 +183,22 @@ def ask(
         part = slice(start, start + CHUNK)
         images = [read_picture(s) for s in found[part]]
         for k, modification in enumerate((None, *modifications)):
-            crops = [
-                _crop(model, image, sample, modification, _rng(seed, modification, name))
+            views = [
+                _views(model, image, sample, modification, _rng(seed, modification, name))
                 for image, sample, name in zip(images, found[part], names[part], strict=True)
             ]
-            logits[k, part] = classifier.score(np.stack(crops)).logits
+            logits[k, part] = score_views(classifier, views, model.crop).logits
     samples = [Sample(s.path, s.split, _truth(name), s.source, s.box) for s, name in zip(found, names, strict=True)]
     p = apply(model.calibration, logits)
     return Answers(samples, names, modifications, logits, p, left_out)
 
 
 def pair(model: Trained, answers: Answers, picture: int, which: int, seed: int) -> tuple[ImageU8, ImageU8]:
-    """The crops that the model saw of a picture and of its copy, uint8 RGB (size, size, 3)."""
+    """The crops of a picture and of its copy, as people are shown them: uint8 RGB (size, size, 3)."""
     sample, name, modification = answers.samples[picture], answers.names[picture], answers.modifications[which]
     image = read_picture(sample)
-    before = _crop(model, image, sample, None, _rng(seed, None, name))
-    return before, _crop(model, image, sample, modification, _rng(seed, modification, name))
+    before = _views(model, image, sample, None, _rng(seed, None, name))
+    return before[0], _views(model, image, sample, modification, _rng(seed, modification, name))[0]
 
 
 def outcomes(answers: Answers, *, resamples: int = metrics.RESAMPLES, seed: int = 0) -> list[Outcome]:
@@ -244,14 +244,14 @@ def write_answers(path: Path, answers: Answers) -> None:
         ) from None
 
 
-def _crop(
+def _views(
     model: Trained, image: ImageU8, sample: Sample, modification: Modification | None, rng: degrade.Rng
-) -> ImageU8:
+) -> Views:
     assert sample.box is not None
     box = sample.box
     if modification is not None:
         image, box = modification.modify(image, box, rng)
-    return crop_face(image, box, model.crop.size, model.crop.crop_scale)
+    return views_of(image, box, model.crop)
 
 
 def _rng(seed: int, modification: Modification | None, name: str) -> degrade.Rng:

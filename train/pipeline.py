@@ -15,9 +15,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from app.core.cards import Preprocessing
 from app.core.crops import crop_face
 from app.core.errors import UnmaskError
 from app.core.records import Box, ImageU8
+from app.models.views import Views, views_of
 from train import degrade
 from train.augment import Policy, degraded, surroundings, training_crop
 from train.blend import Points, face_mask, mixed, self_blended
@@ -69,6 +71,15 @@ def plain_crops(samples: Sequence[Sample], size: int, scale: float) -> ImageU8:
         assert sample.box is not None
         crops[i] = crop_face(read_picture(sample), sample.box, size, scale)
     return crops
+
+
+def plain_views(samples: Sequence[Sample], how: Preprocessing) -> list[Views]:
+    """The app's views of samples, without augmentation."""
+    views = []
+    for sample in samples:
+        assert sample.box is not None
+        views.append(views_of(read_picture(sample), sample.box, how))
+    return views
 
 
 def epoch_order(samples: Sequence[Sample], seed: int, epoch: int, mixture: Mixture | None = None) -> Order:

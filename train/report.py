@@ -24,11 +24,12 @@ from app.core.errors import UnmaskError
 from app.core.records import ImageU8, Verdict
 from app.models.gradcam import blended, heatmap
 from app.models.runtimes import Classifier
+from app.models.views import score_views
 from train import figures, metrics
 from train.datasets import Sample
 from train.evaluate import Row, Tables, probabilities
 from train.metrics import Estimate
-from train.pipeline import plain_crops
+from train.pipeline import plain_views
 from train.robustness import MOST_AUC_LOST, Outcome
 from train.scores import Scored, arrays
 from train.videos import Video, shares
@@ -190,9 +191,9 @@ def examples(
     shown: dict[str, list[Example]] = {}
     for name, indices in chosen.items():
         index = [int(i) for i in indices]
-        crops = plain_crops([samples[i] for i in index], card.preprocessing.size, card.preprocessing.crop_scale)
+        views = plain_views([samples[i] for i in index], card.preprocessing)
         toward_fake = name in ("alarms", "found")
-        maps = classifier.score(crops).maps
+        maps = score_views(classifier, views, card.preprocessing).maps
         shown[name] = [
             Example(
                 crop_uri(crop),
@@ -202,7 +203,7 @@ def examples(
                 verdicts[i],
                 toward_fake,
             )
-            for i, crop, evidence in zip(index, crops, maps, strict=True)
+            for i, (crop, *_), evidence in zip(index, views, maps, strict=True)
         ]
     return shown
 

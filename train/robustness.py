@@ -18,12 +18,13 @@ import numpy as np
 import numpy.typing as npt
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from app.core.cards import ModelCard
-from app.core.crops import crop_face, measure_quality
+from app.core.cards import ModelCard, Preprocessing
+from app.core.crops import measure_quality
 from app.core.errors import UnmaskError
 from app.core.records import Box, Detection, ImageU8, Quality
 from app.core.scoring import why_not_judged
 from app.models.runtimes import Classifier
+from app.models.views import Views, score_views, views_of
 from train import metrics
 from train.calibrate import apply
 from train.datasets import Sample, relative
@@ -193,8 +194,8 @@ def score(
             qualities: list[Quality] = []
             for start in range(0, len(samples), CHUNK):
                 chosen = samples[start : start + CHUNK]
-                crops, measured = _crops(chosen, card, condition.degrade)
-                logits.append(classifier.score(crops).logits)
+                views, measured = _views(chosen, card.preprocessing, condition.degrade)
+                logits.append(score_views(classifier, views, card.preprocessing).logits)
                 qualities += measured
                 bar.advance(task, len(chosen))
             results.append(Degraded(condition, np.concatenate(logits).astype(np.float64), qualities))
@@ -253,21 +254,20 @@ def print_outcomes(found: Sequence[Outcome]) -> None:
         )
 
 
-def _crops(samples: Sequence[Sample], card: ModelCard, degrade: Degrade) -> tuple[ImageU8, list[Quality]]:
-    """The app's crops of degraded samples, uint8 RGB (N, size, size, 3), and their quality as the app measures it."""
+def _views(samples: Sequence[Sample], how: Preprocessing, degrade: Degrade) -> tuple[list[Views], list[Quality]]:
+    """The app's views of degraded samples, and their quality as the app measures it."""
     pictures: list[Picture] = []
     for sample in samples:
         assert sample.box is not None
         pictures.append((read_picture(sample), sample.box))
-    size, scale = card.preprocessing.size, card.preprocessing.crop_scale
-    crops = np.empty((len(samples), size, size, 3), np.uint8)
+    views: list[Views] = []
     qualities = []
-    for i, (sample, (image, box)) in enumerate(zip(samples, degrade(pictures), strict=True)):
-        crops[i] = crop_face(image, box, size, scale)
+    for sample, (image, box) in zip(samples, degrade(pictures), strict=True):
+        views.append(views_of(image, box, how))
         # The key points are those of the picture as it was: they only serve the yaw, which no scaling changes.
         face = Detection(box, 1.0, sample.keypoints if len(sample.keypoints) == 6 else ())
-        qualities.append(measure_quality(crops[i], face))
-    return crops, qualities
+        qualities.append(measure_quality(views[-1][0], face))
+    return views, qualities
 
 
 _MEASURED = ("size_px", "sharpness", "brightness", "yaw")

@@ -301,7 +301,7 @@ def answers(run: Path, found: Study, pictures: Sequence[Path]) -> list[dict[str,
         model = of_run(run / result.member.folder)
         model.needs_no_cutting()
         classifier = model.classifier()
-        logits = raw_logits(classifier, samples, model.crop.size, model.crop.crop_scale)
+        logits = raw_logits(classifier, samples, model.crop)
         classifier.close()
         _free_memory()
         for sample, logit in zip(samples, logits, strict=True):

@@ -116,10 +116,9 @@ def of_file(file: Path) -> Trained:
             f"{beside}: cannot be read ({type(error).__name__}), but says how faces are cut for {file.name}; "
             "give a model in the folder of its run"
         ) from None
-    crop = Preprocessing(size=config.size, crop_scale=config.crop_scale)
     outside = config.segmenter not in IN_MODEL and "segmenter" in family(config.model).options
     cut_out_by = config.segmenter if outside else ""
-    return Trained(file.resolve().parent.name, config.model, file, crop, cut_out_by=cut_out_by)
+    return Trained(file.resolve().parent.name, config.model, file, config.preprocessing, cut_out_by=cut_out_by)
 
 
 def of_run(run: Path) -> Trained:
@@ -169,7 +168,7 @@ def scores_of(run: Path, data: Path | None) -> list[Scored]:
     def logits(chosen: list[Sample], what: str) -> np.typing.NDArray[np.float64]:
         told = f"{plain(model.name)}: scoring {what} pictures"
         pictures = cut_out_for(config, chosen, run)
-        return raw_logits(classifier, pictures, model.crop.size, model.crop.crop_scale, progress=told)
+        return raw_logits(classifier, pictures, model.crop, progress=told)
 
     try:
         on = f"{len(valid)} validation pictures"

@@ -58,10 +58,15 @@ class WeightsFile(_Part):
 
 
 class Preprocessing(_Part):
-    """How a face becomes the model's input: see :func:`app.core.crops.crop_face`."""
+    """How a face becomes the model's input: see :func:`app.core.crops.crop_face`.
+
+    Where there is a ``second_scale``, the model looks twice, the second time at that scale and mirrored: see
+    :mod:`app.models.views`.
+    """
 
     size: int = Field(ge=32, le=2048)
     crop_scale: float = Field(ge=0.5, le=4)
+    second_scale: float | None = Field(default=None, ge=0.5, le=4)
 
 
 class Calibration(_Part):

@@ -11,16 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from app.core.consensus import Consensus
-from app.core.crops import crop_face
 from app.core.records import Box, ImageU8
 from app.core.scoring import calibrated
 from app.models.runtimes import Classifier
+from app.models.views import Views, score_views, views_of
 
 if TYPE_CHECKING:
     from app.core.cards import Preprocessing
 
-Crops = Mapping["Preprocessing", ImageU8]
-"""One face as the members want it, uint8 RGB; those that want the same are given the very same array."""
+Crops = Mapping["Preprocessing", Views]
+"""One face as the members want it; those that want the same are given the very same arrays."""
 
 DIGITS = 4
 """Decimals of a logit that is kept: what a resumed scan reads back is what was used."""
@@ -74,16 +74,20 @@ class Ensemble:
 
     def crops(self, image: ImageU8, box: Box) -> Crops:
         """The face at ``box`` of a uint8 BGR image, once for every kind of input."""
-        return {i: crop_face(image, box, i.size, i.crop_scale) for i in self.consensus.inputs}
+        return {i: views_of(image, box, i) for i in self.consensus.inputs}
 
-    def score(self, faces: Sequence[Crops]) -> list[Judgement]:
-        """What the members say of every face, at least one; each member gets them as one batch."""
-        batches = {i: np.stack([crops[i] for crops in faces]) for i in self.consensus.inputs}
+    def score(self, faces: Sequence[Crops], turns: Sequence[int | None] | None = None) -> list[Judgement]:
+        """What the members say of every face, at least one; each member gets them as one batch.
+
+        Args:
+            turns: see :func:`app.models.views.score_views`.
+        """
         logits: list[list[float]] = []
         maps: list[npt.NDArray[np.float32]] = []
         for n, (card, classifier) in enumerate(zip(self.consensus.cards, self.classifiers, strict=True)):
             began = self._clock()
-            scores = classifier.score(batches[card.preprocessing])
+            how = card.preprocessing
+            scores = score_views(classifier, [crops[how] for crops in faces], how, turns)
             took = (self._clock() - began) / len(faces)
             self._seconds[n] += (took - self._seconds[n]) * (0.1 if self._seconds[n] else 1.0)
             logits.append([calibrated(float(raw), card.calibration) for raw in scores.logits])

@@ -32,7 +32,7 @@ def scan_picture(path: str, models: Models, options: ScanOptions) -> tuple[Video
     """Judge every face of a picture; each face is a track with a box.
 
     Args:
-        options: ``options.analyzer.min_scores`` is taken as 1: a picture has no second look.
+        options: ``options.analyzer`` has ``min_scores`` 1 and ``all_views``: a picture is seen once.
 
     Returns:
         The report, the annotated picture (uint8 BGR) and the lines for ``faces.jsonl``.

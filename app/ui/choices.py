@@ -156,8 +156,8 @@ class Settings:
             max_scores_per_frame=1,
         )
         if choice.kind is SourceKind.PICTURE:
-            # A picture has no second look: one score must do, and every face gets it.
-            return replace(options, min_scores=1, max_scores_per_frame=None)
+            # A picture is seen once: one score must do, by all views, and every face gets it.
+            return replace(options, min_scores=1, max_scores_per_frame=None, all_views=True)
         return options
 
     def needs_reload(self, before: Settings) -> bool:

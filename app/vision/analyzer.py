@@ -53,6 +53,7 @@ class AnalyzerOptions:
         smoothing_s: time constant of what the picture shows; None for :class:`Evidence`'s own.
         max_scores_per_frame: faces scored on one frame at most, those scored longest ago first; None for all. Keeps a
             live picture's frames short on a CPU.
+        all_views: a score is the mean over all views of a face; else they take turns, which costs a video nothing.
     """
 
     score_interval_s: float = 0.2
@@ -63,6 +64,7 @@ class AnalyzerOptions:
     min_size_px: float | None = None
     smoothing_s: float | None = None
     max_scores_per_frame: int | None = None
+    all_views: bool = False
 
     def thresholds(self, chosen: Thresholds) -> Thresholds:
         """``chosen`` thresholds, of a card or a consensus, with these options on top."""
@@ -242,7 +244,7 @@ class FrameAnalyzer:
 
     def _look(self, frame: Frame, detection: Detection) -> _Look:
         crops = self._ensemble.crops(frame.image, detection.box)
-        qualities = {input_: _rounded(measure_quality(crop, detection)) for input_, crop in crops.items()}
+        qualities = {input_: _rounded(measure_quality(views[0], detection)) for input_, views in crops.items()}
         refusals = (why_not_judged(quality, self._gates[input_]) for input_, quality in qualities.items())
         return _Look(crops, qualities[self._first], next((no for no in refusals if no is not None), None))
 
@@ -266,7 +268,8 @@ class FrameAnalyzer:
                 results[id_] = _Score(look.quality)
         if passed:
             smoothing = {} if self._options.smoothing_s is None else {"time_constant_s": self._options.smoothing_s}
-            judgements = self._ensemble.score([look.crops for _, look, _ in passed])
+            turns = [None if self._options.all_views else self._tracks[id_].evidence.count for id_, _, _ in passed]
+            judgements = self._ensemble.score([look.crops for _, look, _ in passed], turns)
             for (id_, look, detection), judged in zip(passed, judgements, strict=True):
                 track = self._tracks[id_]
                 track.evidence.add(judged.logit, frame.time_s, **smoothing)
@@ -274,7 +277,7 @@ class FrameAnalyzer:
                     member.add(logit, frame.time_s, **smoothing)
                 results[id_] = _Score(look.quality, judged.logit, judged.logits)
                 if self._on_scored:
-                    crop, others = look.crops[self._first], self._others(detection, present)
+                    crop, others = look.crops[self._first][0], self._others(detection, present)
                     self._on_scored(ScoredFace(id_, frame.time_s, judged.logit, crop, judged.evidence, others))
         return results
 

@@ -57,7 +57,7 @@ def demo_crops(models: Models, clip: Path, most: int) -> ImageU8:
     with FileSource(clip) as source:
         for frame in source:
             for face in models.detector.detect(frame.image):
-                crops += models.ensemble.crops(frame.image, face.box).values()
+                crops += [views[0] for views in models.ensemble.crops(frame.image, face.box).values()]
             if len(crops) >= most:
                 break
     return np.stack(crops[:most])

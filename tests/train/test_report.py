@@ -68,7 +68,7 @@ def test_a_report_has_every_part_and_loads_nothing(
     samples: list[Sample], data: Path, card: ModelCard, bluish: FakeClassifier, tmp_path: Path
 ) -> None:
     test = [s for s in samples if s.split == "test"]
-    logits = evaluate.raw_logits(bluish, test, 32, 1.25)
+    logits = evaluate.raw_logits(bluish, test, card.preprocessing)
     scored = evaluate.scored(test, logits, card.calibration, data)
     conditions = [c for c in robustness.CONDITIONS if c.kind in (robustness.AS_IT_IS, "scale", "JPEG quality")]
     degraded = robustness.score(bluish, test, card, tmp_path / "r.csv", data, conditions)
@@ -108,7 +108,7 @@ def test_a_report_has_every_part_and_loads_nothing(
 
 def test_hostile_names_stay_text(samples: list[Sample], data: Path, card: ModelCard, bluish: FakeClassifier) -> None:
     test = [replace(s, source=HOSTILE) for s in samples if s.split == "test"]
-    logits = evaluate.raw_logits(bluish, test, 32, 1.25)
+    logits = evaluate.raw_logits(bluish, test, card.preprocessing)
     scored = [replace(r, path=HOSTILE) for r in evaluate.scored(test, logits, card.calibration, data)]
     page = report.render(
         report.Evaluation(

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     crop = card.preprocessing
     samples = prepared_samples(args.data, args.run, splits=("valid", "test"))
     valid, test = ([s for s in samples if s.split == split] for split in ("valid", "test"))
-    logits = raw_logits(classifier, valid, crop.size, crop.crop_scale, progress="scoring validation pictures")
+    logits = raw_logits(classifier, valid, crop, progress="scoring validation pictures")
     targets = np.asarray([s.target for s in valid])
     if min(np.sum(targets == 0), np.sum(targets == 1)) < 2:
         raise UnmaskError(f"{args.data}: the validation split lacks real or fake pictures; calibration needs both")
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     # What the card says of the test split was measured with the old calibration and thresholds.
     metrics = {name: row for name, row in card.metrics.items() if not name.startswith("test, ")}
     if test:
-        logits = raw_logits(classifier, test, crop.size, crop.crop_scale, progress="scoring test pictures")
+        logits = raw_logits(classifier, test, crop, progress="scoring test pictures")
         table = evaluate(test, logits, card)
         print_table(table, f"test split of {args.data.name}")
         metrics |= {f"test, {name}": row for name, row in table.items()}

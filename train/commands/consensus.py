@@ -49,9 +49,9 @@ def run(args: argparse.Namespace) -> int:
             continue
         columns = []
         for card in cards:
-            classifier, crop = load_classifier(card, "cpu", args.weights), card.preprocessing
+            classifier = load_classifier(card, "cpu", args.weights)
             progress = f"{card.name}: scoring {name} pictures"
-            raw = raw_logits(classifier, chosen, crop.size, crop.crop_scale, progress=progress)
+            raw = raw_logits(classifier, chosen, card.preprocessing, progress=progress)
             classifier.close()
             write_scores(args.run / f"{split}-{card.name}.csv", scored(chosen, raw, card.calibration, args.data))
             columns.append(consensus.calibrated(raw, card))

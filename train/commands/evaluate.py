@@ -53,13 +53,12 @@ def run(args: argparse.Namespace) -> int:
         raise UnmaskError(
             f"{args.data}: the {args.split} split needs both real and fake pictures; name another --split"
         )
-    size, scale = card.preprocessing.size, card.preprocessing.crop_scale
     if args.form == "cpu":
         classifier = load_classifier(card, "cpu", args.weights)
     else:
-        classifier = TensorFlowClassifier(verified_path(card, "keras", args.weights), size)
+        classifier = TensorFlowClassifier(verified_path(card, "keras", args.weights), card.preprocessing.size)
 
-    logits = evaluate.raw_logits(classifier, samples, size, scale, progress="scoring")
+    logits = evaluate.raw_logits(classifier, samples, card.preprocessing, progress="scoring")
     rows = evaluate.scored(samples, logits, card.calibration, args.data)
     write_scores(args.run / "scores.csv", rows)
     tables = evaluate.tables(rows, card.thresholds, resamples=args.resamples, seed=args.seed)

@@ -19,6 +19,7 @@ OPTIONS = (
     ("denoiser", str, "where lnp_fusion takes its noise from: dncnn or cycleisp"),
     ("size", int, "side of the crops, pixels"),
     ("crop-scale", float, "side of the crop over the face's box"),
+    ("second-scale", float, "scale of a second, mirrored crop that the finished model looks at too, 0 for none"),
     ("scale-range", float, "training crops vary between the crop scale over and times this"),
     ("strength", float, "of the degradations, 0 to 1"),
     ("h264", float, "share of the crops that go through H.264"),
