@@ -50,6 +50,18 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="go on with an interrupted run of the same --name and skip what it completed",
     )
+    scan.add_argument(
+        "--workers", type=_positive_int, default=1, metavar="N", help="sources scanned at the same time (default: 1)"
+    )
+    scan.add_argument(
+        "--engine",
+        choices=("process", "ray"),
+        default="process",
+        help="workers are processes of this machine, or actors of a Ray cluster (default: process)",
+    )
+    scan.add_argument(
+        "--address", metavar="ADDRESS", help="of the Ray cluster, as for ray.init (default: a cluster of this machine)"
+    )
     scan.set_defaults(verb="scan")
 
     image = _verb(verbs, "image", "judge the faces of pictures: files, folders, globs")

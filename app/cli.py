@@ -9,17 +9,18 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app import DEMO
 from app.arguments import build_parser
 from app.core.errors import UnmaskError
+from app.terminal import plain, print_verdicts, progress, progress_of_many, tell
 
 if TYPE_CHECKING:
     from app.pipeline.batch import Models, ScanOptions
+    from app.pipeline.jobs import Job, Outcome
 
 OK, FLAGGED, BAD_INPUT, PARTIAL = 0, 1, 2, 3
 
@@ -43,10 +44,10 @@ def main(argv: Sequence[str] | None = None, *, open_window: Callable[..., int] |
         sys.stdout.flush()
         return code
     except UnmaskError as error:
-        _tell(f"unmask: {error}")
+        tell(f"unmask: {error}")
         return BAD_INPUT
     except KeyboardInterrupt:
-        _tell("unmask: stopped at once; what the last checkpoint holds is kept for --resume")
+        tell("unmask: stopped at once; what the last checkpoint holds is kept for --resume")
         return PARTIAL
     except BrokenPipeError:
         # Whoever read our output is gone; Python would complain once more while shutting down.
@@ -68,33 +69,38 @@ def _live(args: argparse.Namespace, open_window: Callable[..., int] | None) -> i
 
 
 def _scan(args: argparse.Namespace) -> int:
-    from app.pipeline.guards import alone_in, told
-    from app.pipeline.records import failure
+    from app.pipeline.guards import alone_in
+    from app.pipeline.jobs import Job
     from app.pipeline.run import expand, run_folder, safe_name, source_folders, write_summary
-    from app.vision.sources import VIDEO_SUFFIXES, without_password
+    from app.vision.sources import VIDEO_SUFFIXES
 
+    if args.address is not None and args.engine != "ray":
+        raise UnmaskError("--address is that of a Ray cluster; give --engine ray too")
     found = expand(args.sources, VIDEO_SUFFIXES)
     addresses = [address for address, _ in found]
-    entries: list[dict[str, Any]] = []
-    with _load_models(args) as models, _stoppable() as stop, contextlib.ExitStack() as held:
+    done: dict[int, dict[str, Any]] = {}
+    with contextlib.ExitStack() as held:
+        together = args.workers > 1 or args.engine != "process"
+        models = None if together else held.enter_context(_load_models(args))
+        stop = held.enter_context(_stoppable())
         name = args.name or (safe_name(addresses[0]) if len(addresses) == 1 else "batch")
         folder = run_folder(args.project, name, exist_ok=args.exist_ok or args.resume)
         held.enter_context(alone_in(folder))
-        for number, ((address, problem), place) in enumerate(
-            zip(found, source_folders(folder, addresses), strict=True)
-        ):
-            if stop.is_set():
-                break
-            position = f"[{number + 1}/{len(found)}] " if len(found) > 1 else ""
-            try:
-                if problem is not None:
-                    raise UnmaskError(problem)
-                with told(without_password(address), place):
-                    entry = _scan_one(args, address, place, models, stop, position + Path(address).name)
-            except UnmaskError as error:
-                _tell(f"unmask: {error}")
-                entry = failure(without_password(address), models.consensus.name, str(error))
-            entries.append(entry)
+        jobs = [
+            Job(number, address, place, problem, args.resume)
+            for number, ((address, problem), place) in enumerate(
+                zip(found, source_folders(folder, addresses), strict=True)
+            )
+        ]
+        outcomes = _by_turns(args, jobs, models, stop) if models else _by_a_crew(args, jobs, stop)
+        held.enter_context(contextlib.closing(outcomes))
+        for job, outcome in outcomes:
+            for note in outcome.notes:
+                tell(f"unmask: {note}")
+            done[job.number] = outcome.entry
+            if not args.json and (outcome.entry["frames"] or outcome.entry["error"] is None):
+                print_verdicts(outcome.entry, job.place)
+        entries = [done[number] for number in sorted(done)]
         try:
             # A source alone has written its own, unless it failed.
             if len(found) > 1 or any(e["frames"] == 0 for e in entries):
@@ -102,38 +108,56 @@ def _scan(args: argparse.Namespace) -> int:
         finally:
             code = _conclude(args, entries, interrupted=stop.is_set())
     if stop.is_set():
-        _tell(f"unmask: stopped; what was done is kept in {folder}")
-        _tell(f"unmask: to go on, give the same command with --name {folder.name} --resume")
+        tell(f"unmask: stopped; what was done is kept in {folder}")
+        tell(f"unmask: to go on, give the same command with --name {folder.name} --resume")
     return code
 
 
-def _scan_one(
-    args: argparse.Namespace, address: str, place: Path, models: Models, stop: threading.Event, label: str
-) -> dict[str, Any]:
-    """Scan one source, or find it complete already, and print its verdict; its summary."""
-    from app.pipeline.batch import fingerprint_of, scan
-    from app.pipeline.run import finished_before, write_outputs
-    from app.vision.sources import open_source
+def _title(job: Job, jobs: Sequence[Job]) -> str:
+    position = f"[{job.number + 1}/{len(jobs)}] " if len(jobs) > 1 else ""
+    return position + Path(job.address).name
 
-    options = _options(args)
-    device = models.ensemble.device
-    entry = None
-    if args.resume:
-        source = open_source(address)
-        source.close()
-        entry = finished_before(place, partial(fingerprint_of, source, models.consensus, options))
-    if entry is None:
-        with _progress(label) as advance:
-            report = scan(address, place, models, options, resume=args.resume, stop=stop, on_progress=advance)
-        write_outputs(place, report)
-        entry = report.summary()
-    if entry["error"]:
-        _tell(f"unmask: {entry['error']}")
-    if models.ensemble.device != device:
-        _tell(f"unmask: {device} had too little memory; went on with {models.ensemble.device}")
-    if not args.json:
-        _print_verdicts(entry, place)
-    return entry
+
+def _by_turns(
+    args: argparse.Namespace, jobs: Sequence[Job], models: Models, stop: threading.Event
+) -> Generator[tuple[Job, Outcome]]:
+    """One source after the other, in this process."""
+    from app.pipeline.jobs import do
+
+    for job in jobs:
+        if stop.is_set():
+            break
+        with progress(_title(job, jobs)) as advance:
+            outcome = do(job, models, _options(args), stop, advance)
+        yield job, outcome
+
+
+def _by_a_crew(args: argparse.Namespace, jobs: Sequence[Job], stop: threading.Event) -> Generator[tuple[Job, Outcome]]:
+    """Several sources at once, by processes of this machine or of a cluster."""
+    from app.models.artifact import DEFAULT_MODEL, read_consensus
+    from app.pipeline.jobs import Loading
+
+    names = args.models or (DEFAULT_MODEL,)
+    if note := read_consensus(names).note:
+        tell(f"unmask: {note}")
+    loading = Loading(names, args.device, args.conf, args.min_face)
+    count = min(args.workers, len(jobs))
+    if args.engine == "ray":
+        from app.pipeline.cluster import on_a_cluster
+
+        crew = on_a_cluster(count, loading, _options(args), args.address)
+    else:
+        from app.pipeline.crew import on_this_machine
+
+        crew = on_this_machine(count, loading, _options(args))
+    finished = 0
+    with contextlib.closing(crew), progress_of_many("sources", len(jobs)) as update:
+        for found in crew.run(jobs, stop):
+            finished += found is not None
+            at_work = [(_title(job, jobs), done, total) for job, done, total in crew.doing()]
+            update(finished, at_work)
+            if found is not None:
+                yield found
 
 
 def _image(args: argparse.Namespace) -> int:
@@ -151,7 +175,7 @@ def _image(args: argparse.Namespace) -> int:
         folder = run_folder(args.project, name, exist_ok=args.exist_ok)
         held.enter_context(alone_in(folder))
         run = PictureRun(folder, save=args.save)
-        with _progress("pictures") as advance:
+        with progress("pictures") as advance:
             for number, (path, problem) in enumerate(found, 1):
                 if stop.is_set():
                     break
@@ -161,7 +185,7 @@ def _image(args: argparse.Namespace) -> int:
                     with told(path, folder):
                         entries.append(run.add(path, models, options).summary())
                 except UnmaskError as error:
-                    _tell(f"unmask: {error}")
+                    tell(f"unmask: {error}")
                     entries.append(failure(path, models.consensus.name, str(error)))
                 advance(number, len(found))
         try:
@@ -171,9 +195,9 @@ def _image(args: argparse.Namespace) -> int:
     if not args.json:
         for entry in entries:
             if entry["error"] is None:
-                _print_verdicts(entry, None)
+                print_verdicts(entry, None)
         if run.report is not None:
-            print(f"report: {_plain(str(run.report))}")
+            print(f"report: {plain(str(run.report))}")
     return code
 
 
@@ -198,7 +222,7 @@ def _info(args: argparse.Namespace) -> int:
     else:
         width = max(map(len, facts))
         for name, value in facts.items():
-            print(_plain(f"{name:<{width}}  {value}"))
+            print(plain(f"{name:<{width}}  {value}"))
     return OK
 
 
@@ -229,7 +253,7 @@ def _load_models(args: argparse.Namespace) -> Models:
     consensus = read_consensus(args.models or (DEFAULT_MODEL,))
     ensemble = load_ensemble(consensus, args.device)
     if consensus.note:
-        _tell(f"unmask: {consensus.note}")
+        tell(f"unmask: {consensus.note}")
     return Models(MediaPipeDetector(args.conf, args.min_face), ensemble)
 
 
@@ -242,39 +266,6 @@ def _conclude(args: argparse.Namespace, entries: list[dict[str, Any]], *, interr
     if interrupted or any(e["partial"] for e in entries):
         return PARTIAL
     return FLAGGED if args.fail_on_fake and any(e["verdict"] == "fake" for e in entries) else OK
-
-
-def _print_verdicts(entry: dict[str, Any], place: Path | None) -> None:
-    from app.core.records import Verdict
-    from app.core.scoring import percent
-
-    print(f"{_plain(entry['source'])}: {Verdict(entry['verdict']).words} - {entry['reason']}")
-    for track in entry["tracks"]:
-        words = Verdict(track["verdict"]).words
-        where = (
-            f"{track['first_s']:.1f}-{track['last_s']:.1f} s" if "box" not in track else f"{track['largest_px']:.0f} px"
-        )
-        print(f"  face {track['id']:<3} {where:>13}  {words:<12}  {track['reason']}")
-        votes = track.get("models", {})
-        width = max(map(len, votes), default=0)
-        for name, vote in votes.items():
-            print(f"{'':24}{Verdict(vote['verdict']).words:<12}  {name:<{width}}  AI {percent(vote['p_fake'])}")
-    if entry["redacted"]:
-        print("  redacted: faces not flagged AI-GENERATED are pixelated in what was written")
-    if place is not None:
-        if (place / "annotated.mp4").exists():
-            print(f"  annotated video: {_plain(str(place / 'annotated.mp4'))}")
-        print(f"  report:          {_plain(str(place / 'report.html'))}", flush=True)
-
-
-def _plain(text: str) -> str:
-    """A name that cannot move the terminal's cursor, nor fail to print."""
-    encoding = sys.stdout.encoding or "utf-8"
-    return "".join(c if c.isprintable() else "?" for c in text).encode(encoding, "replace").decode(encoding)
-
-
-def _tell(text: str) -> None:
-    print(_plain(text), file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
@@ -293,42 +284,3 @@ def _stoppable() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _progress(label: str) -> Iterator[Any]:
-    """A progress bar on standard error; yields a function of (frames done, frames in all or None)."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    from app.core.channels import RateMeter
-
-    rate = RateMeter()
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
-    with bar:
-        task = bar.add_task(escape(_plain(label)), total=None, rate="")
-
-        def advance(done: int, total: int | None) -> None:
-            rate.tick()
-            bar.update(task, completed=done, total=total, rate=f"{rate.rate:.0f}/s")
-
-        yield advance

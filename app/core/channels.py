@@ -6,9 +6,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 T = TypeVar("T")
+
+
+class Stop(Protocol):
+    """Whether work is to end: an event of this process, or of several."""
+
+    def is_set(self) -> bool: ...
 
 
 class Closed(Exception):

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from app.core.channels import BoundedQueue, Closed
+from app.core.channels import BoundedQueue, Closed, Stop
 from app.core.consensus import Consensus
 from app.core.errors import UnmaskError
 from app.core.records import Frame, FrameResult, Verdict
@@ -84,7 +84,7 @@ def scan(
     options: ScanOptions,
     *,
     resume: bool = False,
-    stop: threading.Event | None = None,
+    stop: Stop | None = None,
     on_progress: Callable[[int, int | None], None] = lambda done, total: None,
 ) -> VideoReport:
     """Scan one video file or URL and leave the annotated video and ``faces.jsonl`` in ``folder``.
@@ -167,7 +167,7 @@ class _Run:
                 redact=options.redact,
             )
 
-    def go(self, stop: threading.Event, on_progress: Callable[[int, int | None], None]) -> None:
+    def go(self, stop: Stop, on_progress: Callable[[int, int | None], None]) -> None:
         frames: BoundedQueue[Frame] = BoundedQueue(may_wait(self._source))
         results: BoundedQueue[tuple[Frame, FrameResult] | dict[str, Any]] = BoundedQueue(may_wait(self._source))
         reader = threading.Thread(target=self._read_frames, args=(frames, self._read, stop), name="reader")
@@ -201,7 +201,7 @@ class _Run:
         if self._writer_error is not None:
             raise self._writer_error
 
-    def _read_frames(self, frames: BoundedQueue[Frame], skip: int, stop: threading.Event) -> None:
+    def _read_frames(self, frames: BoundedQueue[Frame], skip: int, stop: Stop) -> None:
         try:
             stride = self._options.vid_stride
             for left in range(skip, 0, -SKIPPED_AT_ONCE):

@@ -10,7 +10,7 @@ import pytest
 
 from app import cli
 from app.pipeline.batch import Models
-from tests.e2e.support import Ran, children, fake_models, kept, movie
+from tests.e2e.support import DEMO, Ran, children, fake_models, ffmpeg, kept, movie
 
 Cli = Callable[..., Ran]
 
@@ -37,6 +37,14 @@ def two_faces(made: Path) -> Path:
 def no_face(made: Path) -> Path:
     """Half a second without a face."""
     return movie(made / "none.mp4", seconds=0.5, faces="")
+
+
+@pytest.fixture(scope="session")
+def small_demo(made: Path) -> Path:
+    """The demo clip at half its size, without its sound."""
+    path = made / "small demo.mp4"
+    ffmpeg("-v", "error", "-i", DEMO, "-an", "-vf", "scale=640:-2", "-preset", "ultrafast", path)
+    return path
 
 
 @pytest.fixture

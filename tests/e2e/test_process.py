@@ -20,14 +20,6 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals 
 
 
 @pytest.fixture(scope="module")
-def small_demo(made: Path) -> Path:
-    """The demo clip at half its size, without its sound."""
-    path = made / "small demo.mp4"
-    ffmpeg("-v", "error", "-i", DEMO, "-an", "-vf", "scale=640:-2", "-preset", "ultrafast", path)
-    return path
-
-
-@pytest.fixture(scope="module")
 def demo_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Ran, Path]:
     """The demo clip, every fifth frame; whatever is scored counts as AI-generated."""
     project = tmp_path_factory.mktemp("demo runs")
