@@ -17,10 +17,10 @@ from app.models.artifact import DEFAULT_MODEL, load_ensemble, read_consensus
 from app.pipeline.batch import Models, ScanOptions, scan
 from app.pipeline.run import write_outputs
 from app.vision.detector import MediaPipeDetector
-from tests.bench import live, results, runtimes, stages, start
+from tests.bench import live, results, runtimes, stages, start, workers
 from tests.bench.results import Row, row
 
-PARTS = ("scan", "runtimes", "stages", "growth", "start", "live")
+PARTS = ("scan", "workers", "runtimes", "stages", "growth", "start", "live")
 
 
 def main() -> None:
@@ -45,6 +45,8 @@ def main() -> None:
             rows += stages.measure(models, args.seconds, args.repeats)
         if "growth" in args.parts:
             rows += stages.growth(models, args.seconds, args.repeats)
+    if "workers" in args.parts:
+        rows += workers.measure(args.repeats)
     if "start" in args.parts:
         rows += start.measure(args.repeats)
     if "live" in args.parts:

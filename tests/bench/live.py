@@ -34,13 +34,13 @@ def main() -> None:
     args = parser.parse_args()
     measure_newest_frame(args.seconds)
     if args.real:
-        measure("demo clip, shipped model", lambda: SeekableFile(DEMO), _real, OPTIONS, args.seconds, live=False)
+        measure("demo clip, shipped model", lambda: SeekableFile(DEMO), real_models, OPTIONS, args.seconds, live=False)
 
 
-def measure_newest_frame(seconds: float = 10.0) -> None:
+def measure_newest_frame(seconds: float = 10.0) -> float:
     """A classifier slower than the source: how old frames are when their turn comes."""
     card = _all_pass(read_card(DEFAULT_MODEL))
-    measure(
+    return measure(
         f"fake {CLASSIFIER_S * 1000:.0f} ms classifier, {FPS:g} fps, 640x480",
         lambda: Camera(fps=FPS, width=640, height=480),
         lambda: models_of(card, sleep_s=CLASSIFIER_S),
@@ -109,7 +109,8 @@ def _all_pass(card: ModelCard) -> ModelCard:
     return card.model_copy(update={"thresholds": card.thresholds.model_copy(update=gates)})
 
 
-def _real() -> Models:
+def real_models() -> Models:
+    """The shipped model on the CPU."""
     return Models(MediaPipeDetector(), load_ensemble(read_consensus([DEFAULT_MODEL]), "cpu"))
 
 
