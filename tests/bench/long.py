@@ -1,8 +1,8 @@
 """``python -m tests.bench.long live|scan [--hours H]``: whether memory, handles and threads stay flat for hours.
 
-``live`` plays the demo clip over and over at 30 frames a second to the live engine with the shipped model; ``scan`` scans
-the demo clip repeated for so many hours, at 10 frames a second, with the annotated video. Prints a line every few minutes
-and at the end the growth from the second tenth of the time to the last; leaves a table in docs/benchmarks.
+``live`` plays the demo clip over and over at 30 frames a second to the live engine with the shipped model; ``scan``
+scans the demo clip repeated for so many hours, at 10 frames a second, with the annotated video. Prints a line every
+few minutes and at the end the growth from the second tenth of the time to the last; leaves a table in docs/benchmarks.
 """
 
 from __future__ import annotations
