@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Arguments of the program: make run ARGS="scan clip.mp4". None scans the demo clip.
 ARGS ?=
 
-.PHONY: run test lint fuzz bench clean
+.PHONY: run test lint fuzz bench standalone clean
 
 run: $(READY)
 	@$(BIN)/python -m app $(ARGS)
@@ -37,6 +37,11 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
+
+# dist/unmask: a folder that runs without Python, for the kind of machine it is made on.
+standalone: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "pyinstaller>=6.11"
+	$(BIN)/python -m PyInstaller --noconfirm packaging/unmask.spec
 
 clean:
 	rm -rf $(VENV) runs build dist *.egg-info
