@@ -202,7 +202,7 @@ def _image(args: argparse.Namespace) -> int:
 
 
 def _models(args: argparse.Namespace) -> int:
-    from app.models.artifact import available, read_card
+    from app.models.artifact import available, fitted_together, read_card
 
     cards = [read_card(name) for name in available()]
     if args.json:
@@ -210,6 +210,8 @@ def _models(args: argparse.Namespace) -> int:
     else:
         for card in cards:
             print(f"{card.name}: {card.summary}")
+        for together in fitted_together():
+            print(f"{','.join(card.name for card in together.cards)}: for --models; {together.note}")
     return OK
 
 

@@ -87,6 +87,15 @@ def consensus_path(names: Sequence[str], folder: Path = WEIGHTS) -> Path:
     return folder / "consensus" / f"{'+'.join(sorted(names))}.json"
 
 
+def fitted_together(folder: Path = WEIGHTS) -> list[Consensus]:
+    """Every consensus in ``folder`` that weights were fitted for.
+
+    Raises:
+        UnmaskError: one of them, or a member, cannot be read.
+    """
+    return [read_consensus(path.stem.split("+"), folder) for path in sorted((folder / "consensus").glob("[!.]*.json"))]
+
+
 def load_ensemble(
     consensus: Consensus, device: str = "auto", folder: Path = WEIGHTS, check: Callable[[], None] = lambda: None
 ) -> Ensemble:

@@ -14,7 +14,7 @@ import pytest
 from app.core.cards import ConsensusCard, ModelCard
 from app.core.errors import UnmaskError
 from app.core.records import Box, Detection, Frame, ImageU8, Verdict
-from app.models.artifact import consensus_path, load_ensemble, read_consensus
+from app.models.artifact import consensus_path, fitted_together, load_ensemble, read_consensus
 from app.models.ensemble import Ensemble
 from app.models.runtimes import FakeClassifier, Scores
 from app.vision.analyzer import AnalyzerOptions, FrameAnalyzer
@@ -198,6 +198,13 @@ def test_real_models_judge_together(weights: Path, noise: Noise) -> None:
     assert judged.logits == pytest.approx((3.2, 4.8), abs=0.05)
     assert judged.logit == pytest.approx(4.0, abs=0.05)
     ensemble.close()
+
+
+def test_every_fitted_consensus_is_listed(weights: Path) -> None:
+    assert fitted_together(weights) == []
+    _fit(weights)
+    (together,) = fitted_together(weights)
+    assert together.name == "bluish+redless" and "weights fitted on" in together.note
 
 
 def test_fitted_weights_are_found_in_any_order(weights: Path) -> None:
