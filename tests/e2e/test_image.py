@@ -149,8 +149,12 @@ def test_ctrl_c_keeps_the_pictures_done(unmask: Cli, tmp_path: Path) -> None:
     for number in range(5):
         save(tmp_path / f"{number}.png", squares(PLACES[0]))
 
+    asked: list[ImageU8] = []
+
     def stopping(crop: ImageU8) -> float:
-        signal.raise_signal(signal.SIGINT)
+        if not asked:  # A second one would end it at once.
+            signal.raise_signal(signal.SIGINT)
+        asked.append(crop)
         return -3.0
 
     ran = unmask("image", tmp_path / "*.png", "--json", "--name", "n", models=fake_models(stopping))

@@ -95,15 +95,17 @@ def test_the_report_shows_the_flagged_face_only_and_says_so(redacted: Path) -> N
             assert number is not None
             image = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
             assert image is not None
-            assert (colours(image) <= 40) == (verdicts[int(number[1])] != "fake")
+            assert is_mosaic(image) == (verdicts[int(number[1])] != "fake")
             shown += 1
     assert shown >= 2
 
 
-def colours(image: ImageU8) -> int:
-    """How many clearly different colours a picture has: sixteen in a mosaic, and what JPEG makes of its edges."""
-    values, counts = np.unique((image // 24).reshape(-1, 3), axis=0, return_counts=True)
-    return len(values[counts > image.shape[0] * image.shape[1] / 2000])
+def is_mosaic(image: ImageU8) -> bool:
+    """Whether a picture is nothing but 4x4 even fields; a face that fades in differs from its own mosaic too."""
+    side = image.shape[0]
+    fields = cv2.resize(image.astype(np.float32), (4, 4), interpolation=cv2.INTER_AREA)
+    mosaic = cv2.resize(fields, (side, side), interpolation=cv2.INTER_NEAREST)
+    return bool(np.abs(image - mosaic).mean() < 1)
 
 
 def test_the_video_says_what_it_contains(redacted: Path, unmask: Cli, clip: Path, tmp_path: Path) -> None:
