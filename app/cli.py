@@ -20,7 +20,7 @@ from app.terminal import plain, print_verdicts, progress, progress_of_many, tell
 
 if TYPE_CHECKING:
     from app.pipeline.batch import Models, ScanOptions
-    from app.pipeline.jobs import Job, Outcome
+    from app.pipeline.jobs import Job, Loading, Outcome
 
 OK, FLAGGED, BAD_INPUT, PARTIAL = 0, 1, 2, 3
 
@@ -134,13 +134,7 @@ def _by_turns(
 
 def _by_a_crew(args: argparse.Namespace, jobs: Sequence[Job], stop: threading.Event) -> Generator[tuple[Job, Outcome]]:
     """Several sources at once, by processes of this machine or of a cluster."""
-    from app.models.artifact import DEFAULT_MODEL, read_consensus
-    from app.pipeline.jobs import Loading
-
-    names = args.models or (DEFAULT_MODEL,)
-    if note := read_consensus(names).note:
-        tell(f"unmask: {note}")
-    loading = Loading(names, args.device, args.conf, args.min_face)
+    loading = _loading(args)
     count = min(args.workers, len(jobs))
     if args.engine == "ray":
         from app.pipeline.cluster import on_a_cluster
@@ -248,15 +242,18 @@ def _options(args: argparse.Namespace, *, picture: bool = False) -> ScanOptions:
 
 
 def _load_models(args: argparse.Namespace) -> Models:
-    from app.models.artifact import DEFAULT_MODEL, load_ensemble, read_consensus
-    from app.pipeline.batch import Models
-    from app.vision.detector import MediaPipeDetector
+    return _loading(args).load()
 
-    consensus = read_consensus(args.models or (DEFAULT_MODEL,))
-    ensemble = load_ensemble(consensus, args.device)
-    if consensus.note:
-        tell(f"unmask: {consensus.note}")
-    return Models(MediaPipeDetector(args.conf, args.min_face), ensemble)
+
+def _loading(args: argparse.Namespace) -> Loading:
+    """What is to be loaded, here or by workers; how the models came by their weights is told."""
+    from app.models.artifact import DEFAULT_MODEL, read_consensus
+    from app.pipeline.jobs import Loading
+
+    names = args.models or (DEFAULT_MODEL,)
+    if note := read_consensus(names).note:
+        tell(f"unmask: {note}")
+    return Loading(names, args.device, args.conf, args.min_face)
 
 
 def _conclude(args: argparse.Namespace, entries: list[dict[str, Any]], *, interrupted: bool) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import shutil
@@ -9,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -50,9 +51,17 @@ def alone(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ran, 
     return start(*words(folder, project), "--name", "n"), project / "n"
 
 
-def begun(folder: Path, project: Path, *more: str) -> subprocess.Popen[bytes]:
+@contextlib.contextmanager
+def begun(folder: Path, project: Path, *more: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A run of two workers once something is being written; killed when the block is left, if it still runs."""
     command = [sys.executable, "-m", "app", *words(folder, project), "--name", "n", "--workers", "2", *more]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    try:
+        until(lambda: at_work(project), child)
+        yield child
+    finally:
+        child.kill()
+        child.communicate(timeout=PATIENCE_S)
 
 
 def ended(child: subprocess.Popen[bytes]) -> Ran:
@@ -97,14 +106,9 @@ def same(one: Path, other: Path) -> None:
 def test_a_worker_that_is_killed_costs_nothing(
     engine: str, folder: Path, alone: tuple[Ran, Path], tmp_path: Path
 ) -> None:
-    child = begun(folder, tmp_path, "--engine", engine)
-    try:
-        until(lambda: at_work(tmp_path), child)
+    with begun(folder, tmp_path, "--engine", engine) as child:
         os.kill(processes(WORKERS[engine], child.pid)[0], signal.SIGKILL)
         ran = ended(child)
-    finally:
-        child.kill()
-        child.wait()
     whole, there = alone
     assert "Traceback" not in ran.err and "broken.mp4" in ran.err, ran.err
     assert (ran.code, ran.entries) == (2, whole.entries), ran.err
@@ -115,14 +119,9 @@ def test_a_worker_that_is_killed_costs_nothing(
 def test_ctrl_c_stops_all_of_them_and_resume_goes_on(
     engine: str, folder: Path, alone: tuple[Ran, Path], tmp_path: Path
 ) -> None:
-    child = begun(folder, tmp_path, "--engine", engine)
-    try:
-        until(lambda: at_work(tmp_path), child)
+    with begun(folder, tmp_path, "--engine", engine) as child:
         os.killpg(child.pid, signal.SIGINT)
         ran = ended(child)
-    finally:
-        child.kill()
-        child.wait()
     assert "Traceback" not in ran.err and "--resume" in ran.err, ran.err
     assert any(entry["partial"] and entry["frames"] for entry in ran.entries)
     assert processes(WORKERS[engine], child.pid) == []
@@ -132,13 +131,8 @@ def test_ctrl_c_stops_all_of_them_and_resume_goes_on(
 
 
 def test_workers_end_with_the_run_that_started_them(folder: Path, tmp_path: Path) -> None:
-    child = begun(folder, tmp_path)
-    try:
-        until(lambda: at_work(tmp_path), child)
+    with begun(folder, tmp_path) as child:
         assert len(processes(WORKERS["process"], child.pid)) == 2
-    finally:
-        child.kill()
-        child.communicate(timeout=PATIENCE_S)
     end = time.monotonic() + PATIENCE_S
     while processes(WORKERS["process"], child.pid):
         assert time.monotonic() < end
