@@ -72,9 +72,9 @@ class Ensemble:
         """What each member lately took for a face, seconds; 0 before its first."""
         return tuple(self._seconds)
 
-    def crops(self, image: ImageU8, box: Box) -> Crops:
-        """The face at ``box`` of a uint8 BGR image, once for every kind of input."""
-        return {i: views_of(image, box, i) for i in self.consensus.inputs}
+    def crops(self, image: ImageU8, box: Box, turn: int | None = None) -> Crops:
+        """The face at ``box`` of a uint8 BGR image, once for every kind of input; see :func:`views_of`."""
+        return {i: views_of(image, box, i, turn) for i in self.consensus.inputs}
 
     def score(self, faces: Sequence[Crops], turns: Sequence[int | None] | None = None) -> list[Judgement]:
         """What the members say of every face, at least one; each member gets them as one batch.

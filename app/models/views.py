@@ -23,14 +23,17 @@ Views = tuple[ImageU8, ...]
 """One face, uint8 RGB (size, size, 3) each: first the crop that people are shown, then the others."""
 
 
-def views_of(image: ImageU8, box: Box, how: Preprocessing) -> Views:
-    """All views of the face at ``box`` of a uint8 BGR image.
+def views_of(image: ImageU8, box: Box, how: Preprocessing, turn: int | None = None) -> Views:
+    """The views of the face at ``box`` of a uint8 BGR image.
+
+    Args:
+        turn: as for :func:`score_views`; the second view is only cut where it is to be scored.
 
     Raises:
         ValueError: the face lies outside the picture.
     """
     first = crop_face(image, box, how.size, how.crop_scale)
-    if how.second_scale is None:
+    if how.second_scale is None or (turn is not None and turn % 2 == 0):
         return (first,)
     second = crop_face(image, box, how.size, how.second_scale)
     return first, np.ascontiguousarray(second[:, ::-1])

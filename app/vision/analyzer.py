@@ -174,7 +174,7 @@ class FrameAnalyzer:
 
         One picture seen twice is no more evidence: only faces that were refused, and are no longer, are scored.
         """
-        refusals = [self._look(frame, f.detection).refusal for f in result.faces]
+        refusals = [self._look(frame, f.detection, 0).refusal for f in result.faces]
         judged = zip(result.faces, refusals, strict=True)
         due = [(f.track, f.detection) for f, no in judged if no is None and self._tracks[f.track].refusal is not None]
         scores = self._score(frame, due, None, [f.detection for f in result.faces])
@@ -242,8 +242,8 @@ class FrameAnalyzer:
             due.sort(key=lambda p: self._turn(p[0]))
         return due, most
 
-    def _look(self, frame: Frame, detection: Detection) -> _Look:
-        crops = self._ensemble.crops(frame.image, detection.box)
+    def _look(self, frame: Frame, detection: Detection, turn: int | None) -> _Look:
+        crops = self._ensemble.crops(frame.image, detection.box, turn)
         qualities = {input_: _rounded(measure_quality(views[0], detection)) for input_, views in crops.items()}
         refusals = (why_not_judged(quality, self._gates[input_]) for input_, quality in qualities.items())
         return _Look(crops, qualities[self._first], next((no for no in refusals if no is not None), None))
@@ -259,7 +259,7 @@ class FrameAnalyzer:
             if most is not None and len(passed) >= most:
                 break
             track.scored_s, track.scored_box = frame.time_s, detection.box.xyxy
-            look = self._look(frame, detection)
+            look = self._look(frame, detection, self._turn_of_views(track))
             track.refusal = look.refusal
             if track.refusal is None:
                 passed.append((id_, look, detection))
@@ -268,7 +268,7 @@ class FrameAnalyzer:
                 results[id_] = _Score(look.quality)
         if passed:
             smoothing = {} if self._options.smoothing_s is None else {"time_constant_s": self._options.smoothing_s}
-            turns = [None if self._options.all_views else self._tracks[id_].evidence.count for id_, _, _ in passed]
+            turns = [self._turn_of_views(self._tracks[id_]) for id_, _, _ in passed]
             judgements = self._ensemble.score([look.crops for _, look, _ in passed], turns)
             for (id_, look, detection), judged in zip(passed, judgements, strict=True):
                 track = self._tracks[id_]
@@ -280,6 +280,9 @@ class FrameAnalyzer:
                     crop, others = look.crops[self._first][0], self._others(detection, present)
                     self._on_scored(ScoredFace(id_, frame.time_s, judged.logit, crop, judged.evidence, others))
         return results
+
+    def _turn_of_views(self, track: _Track) -> int | None:
+        return None if self._options.all_views else track.evidence.count
 
     def _others(self, detection: Detection, present: Sequence[Detection]) -> tuple[Box, ...]:
         """The boxes of all faces but ``detection``, in pixels of its crop."""

@@ -53,6 +53,13 @@ def test_the_second_view_is_mirrored_at_its_own_scale(half_blue: ImageU8) -> Non
     np.testing.assert_array_equal(second, crop_face(half_blue, BOX, 64, 1.2)[:, ::-1])
 
 
+def test_what_is_not_asked_is_not_cut(half_blue: ImageU8) -> None:
+    assert [len(views_of(half_blue, BOX, TWO, turn)) for turn in (None, 0, 1, 2, 3)] == [2, 1, 2, 1, 2]
+    classifier = LeftIsBlue()
+    faces = [views_of(half_blue, BOX, TWO, turn) for turn in (0, 1, 2)]
+    assert score_views(classifier, faces, TWO, [0, 1, 2]).logits.tolist() == [1, -1, 1]
+
+
 def test_the_mean_of_all_views_or_one_at_its_turn(half_blue: ImageU8) -> None:
     face, classifier = views_of(half_blue, BOX, TWO), LeftIsBlue()
     assert score_views(classifier, [face], TWO).logits.tolist() == [0.0]
