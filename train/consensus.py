@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from app.core.cards import ConsensusCard, Member, ModelCard
+from app.core.cards import Calibration, ConsensusCard, Member, ModelCard
 from app.core.consensus import Consensus, strictest
 from app.core.errors import UnmaskError
 from app.core.records import Verdict, Vote
@@ -48,9 +48,9 @@ class Split:
     logits: Floats
 
 
-def calibrated(raw: npt.ArrayLike, card: ModelCard) -> Floats:
+def calibrated(raw: npt.ArrayLike, by: Calibration) -> Floats:
     """Raw logits (N,) of a member on its calibrated scale, as :func:`app.core.scoring.calibrated` gives them."""
-    scaled = card.calibration.slope * np.asarray(raw, np.float64) + card.calibration.offset
+    scaled = by.slope * np.asarray(raw, np.float64) + by.offset
     return np.clip(scaled, -LOGIT_LIMIT, LOGIT_LIMIT)
 
 

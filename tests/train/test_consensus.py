@@ -20,6 +20,8 @@ from tests.tiny_models import write_model, write_two
 from train import consensus
 from train.__main__ import main
 from train.consensus import Split
+from train.scores import Scored, write_scores
+from train.unseen import unseen
 
 
 def drawn(skill: tuple[float, ...], count: int = 400, seed: int = 1) -> Split:
@@ -187,3 +189,56 @@ def test_a_folder_that_cannot_be_written_is_told(make_card: Callable[..., ModelC
     (tmp_path / "consensus").write_text("a file in its place")
     with pytest.raises(UnmaskError, match=r"cannot be written .*another --weights"):
         consensus.write(consensus.fit(cards, drawn((2.0, 2.0)), "pictures"), tmp_path / "consensus" / "a+b.json")
+
+
+def left_out(folder: Path, skill: float, seed: int, others: str = "") -> Path:
+    """A leave-out run of two folds, in each of which one generator and one source of photographs were left out."""
+    rng = np.random.default_rng(seed)
+    for k, group in enumerate((("dream", "press"), ("paint", "web"))):
+        rows = []
+        for source, label in (("dream", "fake"), ("paint", "fake"), ("press", "real"), ("web", "real")):
+            for i in range(90):
+                split = ("train", "valid", "test")[i % 3]
+                held_out = source if source in group else ""
+                if split != "train" or held_out:
+                    logit = skill * (1 if label == "fake" else -1) + rng.normal(0, 1.5)
+                    rows.append(Scored(f"{others}{source}/{i}.jpg", split, label, source, logit, held_out=held_out))
+        (folder / f"fold-{k}").mkdir(parents=True)
+        write_scores(folder / f"fold-{k}" / "held-out-scores.csv", rows)
+    return folder
+
+
+def test_generators_left_out_are_judged_together(tmp_path: Path) -> None:
+    found = unseen([left_out(tmp_path / "a", 1.0, 1), left_out(tmp_path / "b", 1.0, 2)], ["a", "b"])
+    assert [g.name for g in found.generators] == ["dream", "paint"]
+    # 90 fakes that no model saw; 30 test photographs of the source that the fold's models knew.
+    assert [(int(g.targets.sum()), g.targets.size) for g in found.generators] == [(90, 120)] * 2
+    rows = found.rows()
+    assert rows["generators left out, consensus"]["auc"] > rows["generators left out, a"]["auc"]  # type: ignore[operator]
+    assert found.gain(400).low > 0 and "at least as good as its best member" in found.conclusion()
+
+
+def test_a_consensus_that_is_worse_where_generators_are_new_is_told(tmp_path: Path) -> None:
+    found = unseen([left_out(tmp_path / "a", 1.6, 1), left_out(tmp_path / "b", -0.2, 2)], ["a", "b"])
+    said = found.conclusion()
+    assert found.gain(400).value < 0 and "not as good as its best member, a: mean AUC on 2 generators" in said
+
+
+def test_leave_out_runs_have_to_match(tmp_path: Path) -> None:
+    one, other = left_out(tmp_path / "a", 1.0, 1), left_out(tmp_path / "b", 1.0, 2, others="elsewhere/")
+    with pytest.raises(UnmaskError, match="other pictures or other sources left out"):
+        unseen([one, other], ["a", "b"])
+    with pytest.raises(UnmaskError, match="1 folders for 2 models"):
+        unseen([one], ["a", "b"])
+    with pytest.raises(UnmaskError, match="no fold is finished here"):
+        unseen([tmp_path, one], ["a", "b"])
+
+
+def test_the_verb_tells_of_generators_left_out(
+    weights: Path, data: Path, found: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [str(left_out(tmp_path / name, 1.0, seed)) for seed, name in enumerate("ab")]
+    assert main([*verb(weights, data, found), "--left-out", *runs]) == 0
+    assert "On unknown generators it is at least as good" in capsys.readouterr().out
+    card = read_consensus(("redless", "bluish"), weights).fitted
+    assert card is not None and card.metrics["generators left out, consensus"]["auc, dream"] > 0.5  # type: ignore[operator]

@@ -18,6 +18,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights", type=Path, default=WEIGHTS, metavar="DIR", help="folder of all models (default: weights/)"
     )
+    parser.add_argument(
+        "--left-out",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="RUN",
+        help="train leave-out of each model, in order: also judge together on generators that none of them saw",
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the figures and write no consensus card")
 
 
@@ -29,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
     from train.evaluate import print_table, raw_logits, scored
     from train.prepare import prepared_samples
     from train.scores import write_scores
+    from train.unseen import unseen
 
     names = [name.strip() for name in args.models.split(",")]
     if len(names) < 2 or not all(names) or len(set(names)) < len(names):
@@ -36,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
     cards = [read_card(name, args.weights) for name in names]
     for card in cards:
         verified_path(card, "keras", args.weights)
+    together = unseen(args.left_out, names) if args.left_out else None
     args.run.mkdir(parents=True, exist_ok=True)
     samples = prepared_samples(args.data, args.run, splits=("valid", "test"))
     splits = []
@@ -54,12 +64,18 @@ def run(args: argparse.Namespace) -> int:
             raw = raw_logits(classifier, chosen, card.preprocessing, progress=progress)
             classifier.close()
             write_scores(args.run / f"{split}-{card.name}.csv", scored(chosen, raw, card.calibration, args.data))
-            columns.append(consensus.calibrated(raw, card))
+            columns.append(consensus.calibrated(raw, card.calibration))
         splits.append(consensus.Split(name, targets, np.stack(columns, axis=1)))
 
     fitted = consensus.fit(cards, splits[0], f"{len(splits[0].targets)} validation pictures")
     fitted = consensus.measured(fitted, cards, splits)
     print_table(fitted.metrics, f"\n{args.data.name}; quality gates not applied, every picture counts")
+    if together is not None:
+        rows, conclusion = together.rows(), f"{fitted.conclusion} {together.conclusion()}"
+        fitted = fitted.model_copy(update={"metrics": {**fitted.metrics, **rows}, "conclusion": conclusion})
+        print()
+        for name, row in rows.items():
+            print(f"{name}: " + ", ".join(f"{column} {value}" for column, value in row.items()))
     print("\nweights: " + ", ".join(f"{member.name} {member.weight:.3f}" for member in fitted.members))
     print(f"calibration: {fitted.calibration.method}, slope {fitted.calibration.slope:g}, ", end="")
     print(f"offset {fitted.calibration.offset:g}")
