@@ -33,6 +33,7 @@ from train.runs import Interruption, State, append_log, checkpoint, claim, resum
 from train.segment import cut_out_for
 from train.tensorboard import EventLog
 from train.zoo import build, family
+from train.zoo.transfer import start_from
 
 if TYPE_CHECKING:
     import keras
@@ -64,7 +65,7 @@ def fit(
 
     Args:
         imagenet: weights to start from; None starts from scratch.
-        init: an earlier ``best.keras`` of the same family to start from instead.
+        init: an earlier ``best.keras`` of the same family, or of that of its backbone, to start from instead.
         distribute: one of :data:`train.distribute.KINDS`; several workers share the folder ``run``.
 
     Returns:
@@ -348,9 +349,8 @@ def _plain(config: FitConfig, imagenet: Path | None) -> keras.Model:
 
 
 def _start_from(model: keras.Model, init: Path) -> None:
-    """Copy the weights of an earlier model of the same family; it may have had another input size."""
     try:
-        model.set_weights(load_model(init).get_weights())
+        start_from(model, load_model(init))
     except (ValueError, OSError) as error:
         raise UnmaskError(f"{init}: not a model of this family ({str(error).splitlines()[0]}); check --init") from None
 

@@ -76,7 +76,8 @@ class Unseen:
             f"{aucs[best]:.4f}, difference {gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]"
         )
         if gain.value < 0:
-            return f"On unknown generators it is not as good as its best member, {self.names[best]}: {what}."
+            chance = "; it may be chance" if gain.high >= 0 else ""
+            return f"On unknown generators it is not as good as its best member, {self.names[best]}: {what}{chance}."
         return f"On unknown generators it is at least as good as its best member, {self.names[best]}: {what}."
 
 

@@ -17,10 +17,10 @@ from app.models.artifact import DEFAULT_MODEL, load_ensemble, read_consensus
 from app.pipeline.batch import Models, ScanOptions, scan
 from app.pipeline.run import write_outputs
 from app.vision.detector import MediaPipeDetector
-from tests.bench import live, results, runtimes, stages, start, workers
+from tests.bench import live, results, runtimes, schedule, stages, start, workers
 from tests.bench.results import Row, row
 
-PARTS = ("scan", "workers", "runtimes", "stages", "growth", "start", "live")
+PARTS = ("scan", "workers", "runtimes", "stages", "schedule", "growth", "start", "live")
 
 
 def main() -> None:
@@ -29,6 +29,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="of every figure (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=8.0, help="of the clips that are made (default: %(default)s)")
     parser.add_argument("--crops", type=int, default=64, help="faces scored a turn (default: %(default)s)")
+    parser.add_argument(
+        "--clips", type=Path, nargs="+", default=[DEMO], help="of the schedule (default: the demo clip)"
+    )
     parser.add_argument("--data", type=Path, help="prepared pictures: the AUC of their test split beside the speed")
     parser.add_argument("--run", type=Path, default=Path("runs/bench"), help="keeps the faces found in --data")
     parser.add_argument("--to", type=Path, default=Path("docs/benchmarks"), help="(default: %(default)s)")
@@ -43,6 +46,8 @@ def main() -> None:
             rows += runtimes.measure(models, DEMO, args.repeats, args.crops, args.data, args.run)
         if "stages" in args.parts:
             rows += stages.measure(models, args.seconds, args.repeats)
+        if "schedule" in args.parts:
+            rows += schedule.measure(models, args.clips)
         if "growth" in args.parts:
             rows += stages.growth(models, args.seconds, args.repeats)
     if "workers" in args.parts:

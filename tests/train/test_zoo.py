@@ -17,6 +17,7 @@ from app.models.gradcam import heatmap
 from train.__main__ import main
 from train.config import ARCHS, FitConfig
 from train.zoo import FAMILIES, build, find_imagenet_weights
+from train.zoo.transfer import QUIET, start_from
 
 keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")
@@ -214,8 +215,23 @@ def test_imagenet_weights_arrive_in_the_backbone(name: str, tmp_path: Path) -> N
     ours = model.get_layer("Conv1").get_weights()[0]
     np.testing.assert_array_equal(ours[:, :, -3:], first)
     if name == "lnp_fusion":
-        np.testing.assert_allclose(ours[:, :, 0], first.mean(axis=2), atol=1e-6)
+        np.testing.assert_allclose(ours[:, :, 0], QUIET * first.mean(axis=2), atol=1e-6)
         assert ours.shape[2] == 5
+
+
+def test_the_fusion_starts_from_a_model_of_its_backbone() -> None:
+    earlier, model = build("mobilenet_v2", 64, None), build("lnp_fusion", 32, None)
+    start_from(model, earlier)
+    for name in ("block_3_depthwise", "Conv_1_bn", "logit"):
+        for ours, theirs in zip(
+            model.get_layer(name).get_weights(), earlier.get_layer(name).get_weights(), strict=True
+        ):
+            np.testing.assert_array_equal(ours, theirs)
+    first, ours = (m.get_layer("Conv1").get_weights()[0] for m in (earlier, model))
+    np.testing.assert_array_equal(ours[:, :, 2:], first)
+    np.testing.assert_allclose(ours[:, :, 0], QUIET * first.mean(axis=2), atol=1e-6)
+    with pytest.raises(ValueError, match="No such layer"):
+        start_from(model, build("naive_cnn_1024", 32, None))
 
 
 def test_resnet50_swaps_the_channels_of_weights_for_bgr(tmp_path: Path) -> None:

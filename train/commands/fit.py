@@ -41,7 +41,12 @@ OPTIONS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_fit_arguments(parser)
-    parser.add_argument("--init", type=Path, metavar="FILE", help="start from this .keras model of the same family")
+    parser.add_argument(
+        "--init",
+        type=Path,
+        metavar="FILE",
+        help="start from this .keras model of the same family, or of lnp_fusion's --arch",
+    )
     parser.add_argument(
         "--distribute",
         choices=KINDS,

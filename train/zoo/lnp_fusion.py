@@ -36,7 +36,7 @@ def build(
     Args:
         size: side of the crops, pixels; at least 32, meant for 256.
         imagenet: weights of the backbone without top; its first filters of R, G and B serve the LNP, their mean A
-            and P. None trains from scratch.
+            and P, a tenth as loud. None trains from scratch.
         arch: ``mobilenet_v2`` or ``resnet50``.
         mode: 0, 1 or 2.
         crop_scale: side of the crop over the face's box, which says where the face is in it.

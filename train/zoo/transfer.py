@@ -9,6 +9,10 @@ from typing import Any
 import keras
 import numpy as np
 
+QUIET = 0.1
+"""How loud channels begin that ImageNet's weights know nothing of. A phase is mostly noise: as loud as the others it
+drowned them for epochs (docs/training.md)."""
+
 
 def classifier(
     name: str,
@@ -42,7 +46,8 @@ def backbone(
 ) -> Any:
     """The last feature map of ``application`` on ``tensor`` (N, size, size, C), C >= 3.
 
-    With more than three channels the last three take the filters of R, G and B, the others their mean.
+    With more than three channels the last three take the filters of R, G and B, the others :data:`QUIET` times their
+    mean.
 
     Args:
         imagenet: as in :func:`classifier`.
@@ -54,12 +59,35 @@ def backbone(
         plain = application(include_top=False, weights=None, input_shape=(*tensor.shape[1:3], 3))
         plain.load_weights(imagenet)
         weights = plain.get_weights()
-        first = weights[0][:, :, ::-1] if flipped else weights[0]
-        mean = first.mean(axis=2, keepdims=True)
-        weights[0] = np.concatenate([mean] * (tensor.shape[-1] - 3) + [first], axis=2)
+        weights[0] = _widened(weights[0][:, :, ::-1] if flipped else weights[0], tensor.shape[-1])
         # Without the layers before the tensor, which may have weights too.
         keras.Model(tensor, model.output).set_weights(weights)
     return model.output
+
+
+def start_from(model: keras.Model, earlier: keras.Model) -> None:
+    """Copy the weights of an earlier model: of the same family, or of the family of ``model``'s backbone.
+
+    The input size may be another one. Of a plain backbone's model the first filters are taken as in :func:`backbone`.
+
+    Raises:
+        ValueError: the two do not match.
+    """
+    if earlier.name == model.name:
+        model.set_weights(earlier.get_weights())
+        return
+    for layer in earlier.layers:
+        weights = layer.get_weights()
+        if weights:
+            own = model.get_layer(layer.name)
+            if weights[0].ndim == 4 and weights[0].shape[2] == 3 < own.weights[0].shape[2]:
+                weights[0] = _widened(weights[0], own.weights[0].shape[2])
+            own.set_weights(weights)
+
+
+def _widened(filters: Any, channels: int) -> Any:
+    """Filters (h, w, 3, F) of R, G and B, for (h, w, ``channels``, F): those, behind quiet ones for what is new."""
+    return np.concatenate([QUIET * filters.mean(axis=2, keepdims=True)] * (channels - 3) + [filters], axis=2)
 
 
 def logit(features: Any) -> Any:
