@@ -43,11 +43,11 @@ def test_what_is_exported_scores_in_the_app_as_it_was_trained(
     trained = TensorFlowClassifier(finished / "best.keras", CONFIG.size).score(crops).logits
     np.testing.assert_allclose(load_classifier(card, "cpu", weights).score(crops).logits, trained, atol=0.15)
 
-    # Again, with the gates of the model that is there.
+    # Another one, with the gates of the model that is there.
     needs = card.thresholds.model_copy(update={"min_size_px": 77.0, "chosen": "x; quality gates: of an earlier day"})
     card.model_copy(update={"thresholds": needs}).write(weights / "tiny" / "card.json")
-    assert main(verb(finished, data, weights, "--gates", "keep")) == 0
-    kept = read_card("tiny", weights).thresholds
+    assert main(verb(finished, data, weights, "--name", "other", "--gates", "tiny")) == 0
+    kept = read_card("other", weights).thresholds
     assert kept.min_size_px == 77.0 and kept.chosen.endswith("of an earlier day")
     assert kept.fake == card.thresholds.fake
 
@@ -56,7 +56,7 @@ def test_what_is_exported_scores_in_the_app_as_it_was_trained(
     monkeypatch.setattr(exporting, "MOST_AUC_LOST", -1.0)
     assert main(verb(finished, data, weights)) == 2
     assert (weights / "tiny" / "card.json").read_bytes() == before
-    assert sorted(p.name for p in weights.iterdir()) == ["tiny"]
+    assert sorted(p.name for p in weights.iterdir()) == ["other", "tiny"]
 
 
 def test_what_cannot_be_exported_is_told(

@@ -29,9 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--gates",
-        choices=("fit", "keep"),
         default="fit",
-        help="fit the quality gates, or keep those of the model that has this name now",
+        metavar="fit|keep|NAME",
+        help="fit the quality gates, keep those of the model that has this name now, or take those of the model NAME",
     )
 
 
@@ -46,7 +46,8 @@ def run(args: argparse.Namespace) -> int:
         raise UnmaskError(
             f"{args.card}: the card's words cannot be read ({error}); see {PRESETS / 'card.toml'}"
         ) from None
-    kept = Gates.of(read_card(args.name, args.to).thresholds) if args.gates == "keep" else None
+    whose = {"fit": None, "keep": args.name}.get(args.gates, args.gates)
+    kept = None if whose is None else Gates.of(read_card(whose, args.to).thresholds)
     card = export(args.run, args.data, args.to, args.name, description=words, gates=kept)
     print(f"exported: {args.to / card.name} (CPU form {card.cpu_form})")
     return 0
