@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from app.core.cards import ModelCard
 from app.core.records import Box, Detection, ImageU8
 
 ASSETS = Path(__file__).resolve().parents[1] / "app" / "assets"
+
+# Shells start background jobs with Ctrl-C ignored, and the programs that the tests interrupt would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine is no bug: nothing here is judged by the clock.
 settings.register_profile("unmask", deadline=None)

@@ -33,7 +33,6 @@ from train.runs import Interruption, State, append_log, checkpoint, claim, resum
 from train.segment import cut_out_for
 from train.tensorboard import EventLog
 from train.zoo import build, family
-from train.zoo.transfer import start_from
 
 if TYPE_CHECKING:
     import keras
@@ -349,6 +348,8 @@ def _plain(config: FitConfig, imagenet: Path | None) -> keras.Model:
 
 
 def _start_from(model: keras.Model, init: Path) -> None:
+    from train.zoo.transfer import start_from
+
     try:
         start_from(model, load_model(init))
     except (ValueError, OSError) as error:
