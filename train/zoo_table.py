@@ -229,7 +229,8 @@ def cost(course: Course | None) -> str:
         return "–"
     pictures = "" if course.pictures is None else f", {course.pictures:,} pictures"
     epochs = "1 epoch" if course.epochs == 1 else f"{course.epochs} epochs"
-    return f"{course.seconds / 60:.0f} min, {epochs}{pictures}"
+    took = f"{course.seconds:.0f} s" if course.seconds < 90 else f"{course.seconds / 60:.0f} min"
+    return f"{took}, {epochs}{pictures}"
 
 
 def listed(estimate: Estimate) -> list[float | None]:

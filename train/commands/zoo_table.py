@@ -32,6 +32,7 @@ def run(args: argparse.Namespace) -> int:
     import json
     import os
     import platform
+    import shlex
     from datetime import datetime
 
     from train import zoo_figure, zoo_table
@@ -54,7 +55,10 @@ def run(args: argparse.Namespace) -> int:
     print(text)
     args.to.mkdir(parents=True, exist_ok=True)
     write_page(args.to / "zoo.json", json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-    write_page(args.to / "zoo.md", text)
+    made = f"python -m train zoo-table {shlex.join(args.models)} --data DIR --to {shlex.quote(str(args.to))}"
+    day = datetime.now().astimezone().date()
+    head = f"# All models in one table\n\nMade on {day} by\n\n    {made}\n\n![The same as a figure](zoo.png)\n\n"
+    write_page(args.to / "zoo.md", head + text)
     write_png(args.to / "zoo.png", zoo_figure.draw(lines))
     print(f"written: {args.to / 'zoo.md'}, zoo.json, zoo.png")
     return 0
