@@ -164,11 +164,7 @@ def conclusion(judge: Consensus, split: Split) -> str:
     own = [metrics.auc(targets, column) for column in split.logits.T]
     best = int(np.argmax(own))
     name, logits, auc = judge.cards[best].name, split.logits[:, best], metrics.auc(targets, together)
-    drawn = [
-        metrics.auc_of(targets, together, counts) - metrics.auc_of(targets, logits, counts)
-        for counts in metrics.bootstrap_counts(targets, metrics.RESAMPLES, 0)
-    ]
-    gain = Estimate(auc - own[best], *metrics.middle(np.concatenate(drawn)))
+    gain = Estimate(auc - own[best], *metrics.middle(metrics.auc_gains(targets, together, logits)))
     where = f"on {targets.size} {split.name} pictures: AUC {auc:.4f} against {own[best]:.4f}"
     spread = f"difference {gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]"
     if gain.low > 0:

@@ -10,11 +10,14 @@ import dataclasses
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
+from app.core.cards import Calibration
 from app.core.errors import UnmaskError
 from app.models.runtimes import Classifier, TensorFlowClassifier
 from train import metrics
@@ -96,6 +99,37 @@ def scored(
     return rows
 
 
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """The scores of one fold's model as arrays, (N,) each.
+
+    Attributes:
+        targets: 1 = fake; ``logits``: raw; ``source``: where each picture is from.
+        unseen: of sources that were left out.
+        known: validation pictures of the sources that the model knew: what it is calibrated on.
+        known_reals: the test split's photographs from such sources: what generators are told from.
+    """
+
+    targets: npt.NDArray[np.int64]
+    logits: npt.NDArray[np.float64]
+    source: npt.NDArray[np.str_]
+    unseen: npt.NDArray[np.bool_]
+    known: npt.NDArray[np.bool_]
+    known_reals: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, rows: Sequence[Scored]) -> Self:
+        targets, logits = arrays(rows)
+        split = np.asarray([r.split for r in rows])
+        unseen = np.asarray([bool(r.held_out) for r in rows])
+        known_reals = (split == "test") & ~unseen & (targets == 0)
+        source = np.asarray([r.source for r in rows])
+        return cls(targets, logits, source, unseen, (split == "valid") & ~unseen, known_reals)
+
+    def calibration(self) -> Calibration:
+        return platt(self.targets[self.known], self.logits[self.known], "validation pictures")
+
+
 def summed_up(parts: Sequence[Sequence[Scored]]) -> dict[str, Any]:
     """What the models of all folds did on sources that they never saw.
 
@@ -106,17 +140,12 @@ def summed_up(parts: Sequence[Sequence[Scored]]) -> dict[str, Any]:
     generators: dict[str, Any] = {}
     photographs: dict[str, Any] = {}
     for rows in parts:
-        targets, logits = arrays(rows)
-        split = np.asarray([r.split for r in rows])
-        unseen = np.asarray([bool(r.held_out) for r in rows])
-        source = np.asarray([r.source for r in rows])
-        known = (split == "valid") & ~unseen
-        calibration = platt(targets[known], logits[known], "validation pictures")
-        limits = thresholds(targets[known], apply(calibration, logits[known]), "validation pictures")
-        p = apply(calibration, logits)
-        known_reals = (split == "test") & ~unseen & (targets == 0)
-        for name in sorted(set(source[unseen])):
-            chosen = unseen & (source == name)
+        fold = Fold.of(rows)
+        targets, unseen = fold.targets, fold.unseen
+        p = apply(fold.calibration(), fold.logits)
+        limits = thresholds(targets[fold.known], p[fold.known], "validation pictures")
+        for name in sorted(set(fold.source[unseen])):
+            chosen = unseen & (fold.source == name)
             verdicts = {
                 "pictures": int(chosen.sum()),
                 "flagged": round(float(np.mean(p[chosen] >= limits.fake)), 4),
@@ -125,7 +154,7 @@ def summed_up(parts: Sequence[Sequence[Scored]]) -> dict[str, Any]:
             if targets[chosen][0] == 0:
                 photographs[name] = verdicts
                 continue
-            for key, others in (("auc", known_reals), ("auc_unseen_reals", unseen & (targets == 0))):
+            for key, others in (("auc", fold.known_reals), ("auc_unseen_reals", unseen & (targets == 0))):
                 both = chosen | others
                 verdicts[key] = round(metrics.auc(targets[both], p[both]), 4)
             generators[name] = verdicts

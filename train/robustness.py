@@ -220,10 +220,7 @@ def outcomes(
     auc_clean = metrics.auc(targets, clean.logits)
     found = []
     for result in results:
-        lost = [
-            metrics.auc_of(targets, clean.logits, counts) - metrics.auc_of(targets, result.logits, counts)
-            for counts in metrics.bootstrap_counts(targets, resamples, seed)
-        ]
+        lost = metrics.auc_gains(targets, clean.logits, result.logits, resamples=resamples, seed=seed)
         flagged = apply(card.calibration, result.logits) >= card.thresholds.fake
         judged = np.asarray([why_not_judged(q, card.thresholds) is None for q in result.qualities], bool)
         auc = metrics.auc_estimate(targets, result.logits, resamples=resamples, seed=seed)
@@ -231,7 +228,7 @@ def outcomes(
             Outcome(
                 result.condition,
                 auc,
-                Estimate(auc_clean - auc.value, *metrics.middle(np.concatenate(lost))),
+                Estimate(auc_clean - auc.value, *metrics.middle(lost)),
                 metrics.tpr_at_fpr(targets, result.logits, 0.01),
                 metrics.share(flagged[targets == 0]),
                 metrics.share(flagged[targets == 1]),

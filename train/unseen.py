@@ -11,11 +11,10 @@ import numpy.typing as npt
 
 from app.core.errors import UnmaskError
 from train import metrics
-from train.calibrate import platt
 from train.consensus import Figures, calibrated, fit_weights
-from train.leave_out import HELD_OUT
+from train.leave_out import HELD_OUT, Fold
 from train.metrics import Estimate, Floats
-from train.scores import Scored, arrays, read_scores
+from train.scores import Scored, read_scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +30,6 @@ class Generator:
     targets: npt.NDArray[np.int64]
     logits: Floats
 
-    def aucs(self) -> list[float]:
-        return [metrics.auc(self.targets, column) for column in self.logits.T]
-
 
 @dataclass(frozen=True, slots=True)
 class Unseen:
@@ -42,38 +38,31 @@ class Unseen:
     names: tuple[str, ...]
     generators: tuple[Generator, ...]
 
+    def aucs(self) -> Floats:
+        """float64 (generators, M + 1)."""
+        return np.asarray([[metrics.auc(g.targets, column) for column in g.logits.T] for g in self.generators])
+
     def rows(self) -> dict[str, Figures]:
         """The mean AUC of each model and of the consensus, and its AUC on each generator, for a card."""
-        aucs = np.asarray([generator.aucs() for generator in self.generators])
         fakes = int(sum(generator.targets.sum() for generator in self.generators))
         found: dict[str, Figures] = {}
-        for column, name in enumerate((*self.names, "consensus")):
-            each = {f"auc, {g.name}": round(float(aucs[row, column]), 4) for row, g in enumerate(self.generators)}
-            mean = round(float(aucs[:, column].mean()), 4)
-            found[f"generators left out, {name}"] = {"pictures": fakes, "auc": mean, **each}
+        for name, aucs in zip((*self.names, "consensus"), self.aucs().T, strict=True):
+            each = {f"auc, {g.name}": round(float(auc), 4) for g, auc in zip(self.generators, aucs, strict=True)}
+            found[f"generators left out, {name}"] = {"pictures": fakes, "auc": round(float(aucs.mean()), 4), **each}
         return found
 
-    def gain(self, resamples: int = metrics.RESAMPLES) -> Estimate:
-        """Mean AUC of the consensus less that of its best member, by a paired bootstrap of every generator."""
-        aucs = np.asarray([generator.aucs() for generator in self.generators]).mean(axis=0)
-        best = int(np.argmax(aucs[:-1]))
-        drawn = np.zeros(resamples)
-        for seed, g in enumerate(self.generators):
-            parts = [
-                metrics.auc_of(g.targets, g.logits[:, -1], counts)
-                - metrics.auc_of(g.targets, g.logits[:, best], counts)
-                for counts in metrics.bootstrap_counts(g.targets, resamples, seed)
-            ]
-            drawn += np.concatenate(parts) / len(self.generators)
-        return Estimate(float(aucs[-1] - aucs[best]), *metrics.middle(drawn))
-
     def conclusion(self) -> str:
-        """Whether the consensus is as good as its best member where generators are new."""
-        aucs = np.asarray([generator.aucs() for generator in self.generators]).mean(axis=0)
-        best, gain = int(np.argmax(aucs[:-1])), self.gain()
+        """Whether the consensus is as good as its best member where generators are new, by a paired bootstrap."""
+        means = self.aucs().mean(axis=0)
+        best = int(np.argmax(means[:-1]))
+        drawn = [
+            metrics.auc_gains(g.targets, g.logits[:, -1], g.logits[:, best], seed=seed)
+            for seed, g in enumerate(self.generators)
+        ]
+        gain = Estimate(float(means[-1] - means[best]), *metrics.middle(np.mean(drawn, axis=0)))
         what = (
-            f"mean AUC on {len(self.generators)} generators left out of training {aucs[-1]:.4f} against "
-            f"{aucs[best]:.4f}, difference {gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]"
+            f"mean AUC on {len(self.generators)} generators left out of training {means[-1]:.4f} against "
+            f"{means[best]:.4f}, difference {gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]"
         )
         if gain.value < 0:
             chance = "; it may be chance" if gain.high >= 0 else ""
@@ -104,7 +93,7 @@ def unseen(runs: Sequence[Path], names: Sequence[str]) -> Unseen:
     found: list[Generator] = []
     for folder in folders:
         parts = [read_scores(run / folder / HELD_OUT) for run in runs]
-        found += _fold(_aligned(parts, runs, folder))
+        found += _generators(_aligned(parts, runs, folder))
     return Unseen(tuple(names), tuple(sorted(found, key=lambda g: g.name)))
 
 
@@ -123,21 +112,15 @@ def _aligned(parts: Sequence[Sequence[Scored]], runs: Sequence[Path], folder: st
     return rows
 
 
-def _fold(parts: Sequence[Sequence[Scored]]) -> list[Generator]:
-    rows = parts[0]
-    targets, _ = arrays(rows)
-    split = np.asarray([r.split for r in rows])
-    source = np.asarray([r.source for r in rows])
-    left_out = np.asarray([bool(r.held_out) for r in rows])
-    known = (split == "valid") & ~left_out
-    columns = []
-    for part in parts:
-        _, raw = arrays(part)
-        columns.append(calibrated(raw, platt(targets[known], raw[known], "validation pictures")))
-    logits = np.stack(columns, axis=1)
-    weights = np.asarray(fit_weights(targets[known], logits[known]))
+def _generators(parts: Sequence[Sequence[Scored]]) -> list[Generator]:
+    """The generators that one fold left out, as all its models, one for each of ``parts``, see them."""
+    folds = [Fold.of(rows) for rows in parts]
+    first = folds[0]
+    logits = np.stack([calibrated(fold.logits, fold.calibration()) for fold in folds], axis=1)
+    weights = np.asarray(fit_weights(first.targets[first.known], logits[first.known]))
     logits = np.column_stack([logits, logits @ weights])
-    photographs = (split == "test") & ~left_out & (targets == 0)
-    generators = sorted(set(source[left_out & (targets == 1)]))
-    chosen = [(name, photographs | (left_out & (source == name))) for name in generators]
-    return [Generator(name, targets[rows_], logits[rows_]) for name, rows_ in chosen]
+    found = []
+    for name in sorted(set(first.source[first.unseen & (first.targets == 1)])):
+        chosen = first.known_reals | (first.unseen & (first.source == name))
+        found.append(Generator(str(name), first.targets[chosen], logits[chosen]))
+    return found

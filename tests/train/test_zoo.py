@@ -154,9 +154,7 @@ def test_the_registry_tells_the_parameters(name: str) -> None:
     known = FAMILIES[name]
     assert build(name, known.size, None).count_params() == known.parameters
     config = FitConfig.from_preset(name, {})
-    assert config.model == name
-    # What was learned on ImageNet serves other sizes too; from scratch, the size is a part of the system.
-    assert config.size == known.size or (known.imagenet_files and config.size >= known.smallest)
+    assert (config.model, config.size) == (name, known.size)
 
 
 def test_the_two_systems_with_a_published_count_have_it() -> None:

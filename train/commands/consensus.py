@@ -37,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
     from train.evaluate import print_table, raw_logits, scored
     from train.prepare import prepared_samples
     from train.scores import write_scores
+    from train.trained import family_of
     from train.unseen import unseen
 
     names = [name.strip() for name in args.models.split(",")]
@@ -45,6 +46,11 @@ def run(args: argparse.Namespace) -> int:
     cards = [read_card(name, args.weights) for name in names]
     for card in cards:
         verified_path(card, "keras", args.weights)
+    for card, left_out in zip(cards, args.left_out, strict=False):  # unseen tells of another number.
+        if others := {family_of(best.parent) for best in left_out.glob("fold-*/best.keras")} - {card.family}:
+            raise UnmaskError(
+                f"{left_out}: of {', '.join(others)}, not {card.family}; name the folders in the models' order"
+            )
     together = unseen(args.left_out, names) if args.left_out else None
     args.run.mkdir(parents=True, exist_ok=True)
     samples = prepared_samples(args.data, args.run, splits=("valid", "test"))

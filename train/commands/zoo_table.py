@@ -43,10 +43,11 @@ def run(args: argparse.Namespace) -> int:
         raise UnmaskError("--rounds must be at least 1")
     entries = [zoo_table.entry(words, args.weights) for words in args.models]
     lines = zoo_table.table(entries, args.data, rounds=args.rounds)
+    now = datetime.now().astimezone()
     where = f"{platform.machine()}, {os.cpu_count()} cores"
     document = {
         "schema": 1,
-        "created": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "created": now.isoformat(timespec="seconds"),
         "machine": where,
         "rounds": args.rounds,
         "models": [line.as_json() for line in lines],
@@ -56,8 +57,7 @@ def run(args: argparse.Namespace) -> int:
     args.to.mkdir(parents=True, exist_ok=True)
     write_page(args.to / "zoo.json", json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     made = f"python -m train zoo-table {shlex.join(args.models)} --data DIR --to {shlex.quote(str(args.to))}"
-    day = datetime.now().astimezone().date()
-    head = f"# All models in one table\n\nMade on {day} by\n\n    {made}\n\n![The same as a figure](zoo.png)\n\n"
+    head = f"# All models in one table\n\nMade on {now.date()} by\n\n    {made}\n\n![The same as a figure](zoo.png)\n\n"
     write_page(args.to / "zoo.md", head + text)
     write_png(args.to / "zoo.png", zoo_figure.draw(lines))
     print(f"written: {args.to / 'zoo.md'}, zoo.json, zoo.png")

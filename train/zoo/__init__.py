@@ -56,7 +56,7 @@ FAMILIES = {
         "train.zoo.xception",
         ("xception_imagenet_notop.weights.h5", "xception_weights_tf_dim_ordering_tf_kernels_notop.h5"),
         "transfer learning; separable convolutions",
-        size=299,
+        size=160,
         smallest=71,
         parameters=20_863_529,
     ),
@@ -64,6 +64,7 @@ FAMILIES = {
         "train.zoo.resnet50",
         ("resnet50_imagenet_notop.weights.h5", "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"),
         "transfer learning; residual network",
+        size=160,
         parameters=23_589_761,
     ),
     "naive_cnn_1024": Family(
