@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -78,6 +78,7 @@ def lnp_table(
     chosen: Sequence[Variant],
     *,
     imagenet: Callable[[FitConfig], Path | None],
+    init: Mapping[str, Path] | None = None,
     source: str = "140k",
     seed: int = 0,
 ) -> list[Line]:
@@ -87,6 +88,7 @@ def lnp_table(
         config: of all trainings, but for what the variants are about.
         run: gets a run folder for each variant, and after each of them ``lnp-table.json`` and ``lnp-table.md``.
         imagenet: the weights that a config starts from; None starts from scratch.
+        init: backbone -> a model of that family to start from instead.
         source: only pictures whose source contains this; "" takes all.
         seed: of the bootstrap.
 
@@ -108,9 +110,10 @@ def lnp_table(
         claim(folder, own)
         if not (folder / SCORES).is_file():
             print(f"model {n + 1} of {len(chosen)}: {variant.folder}", flush=True)
-            _train(own, data, folder, samples, imagenet(own))
+            start = (init or {}).get(variant.arch)
+            _train(own, data, folder, samples, imagenet(own) if start is None else None, start)
         lines[n] = measured(variant, scores_of(folder, data), seed)
-        write_page(run / "lnp-table.json", _document(lines, config, source, seed))
+        write_page(run / "lnp-table.json", _document(lines, config, source, seed, init or {}))
         write_page(run / "lnp-table.md", as_markdown(lines))
     return lines
 
@@ -139,12 +142,14 @@ def as_markdown(lines: Sequence[Line]) -> str:
     )
 
 
-def _train(config: FitConfig, data: Path, folder: Path, samples: Sequence[Sample], imagenet: Path | None) -> None:
+def _train(
+    config: FitConfig, data: Path, folder: Path, samples: Sequence[Sample], imagenet: Path | None, init: Path | None
+) -> None:
     import keras
 
     if not (folder / TABLE).is_file():
         write_prepared(folder / TABLE, samples, data)
-    fit(config, data, folder, imagenet=imagenet)
+    fit(config, data, folder, imagenet=imagenet, init=init)
     # The graph of this model would stay in memory beside the next one's.
     keras.utils.clear_session()
 
@@ -155,12 +160,13 @@ def _percent(estimate: Estimate | None) -> str:
     return f"{100 * estimate.value:.2f} [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
 
 
-def _document(lines: Sequence[Line], config: FitConfig, source: str, seed: int) -> str:
+def _document(lines: Sequence[Line], config: FitConfig, source: str, seed: int, init: Mapping[str, Path]) -> str:
     document = {
         "schema": 1,
         "source": source,
         "bootstrap_seed": seed,
         "training": dataclasses.asdict(config),
+        "init": {arch: str(path) for arch, path in init.items()},
         "models": [line.as_json() for line in lines],
     }
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, default=Path("runs/bench"), help="keeps the faces found in --data")
     parser.add_argument("--to", type=Path, default=Path("docs/benchmarks"), help="(default: %(default)s)")
     args = parser.parse_args()
+    args.run.mkdir(parents=True, exist_ok=True)
     consensus = read_consensus([DEFAULT_MODEL])
     print(", ".join(f"{name} {value}" for name, value in results.machine().items()), flush=True)
     rows: list[Row] = []

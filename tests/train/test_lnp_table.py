@@ -24,8 +24,10 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[FitConfig]:
     """The configs of the trainings; each gives the fakes higher scores, the one in ten that is not."""
     configs: list[FitConfig] = []
 
-    def fit(config: FitConfig, data: Path, run: Path, *, imagenet: Path | None) -> Path:
+    def fit(config: FitConfig, data: Path, run: Path, *, imagenet: Path | None, init: Path | None) -> Path:
         configs.append(config)
+        if init is not None:
+            assert imagenet is None and init.parent.name == config.arch
         if len(configs) == 3:
             raise KeyboardInterrupt
         assert read_prepared(run / "prepared.csv", data)
@@ -89,6 +91,23 @@ def test_only_the_source_that_is_named(data: Path, run: Path, trained: list[FitC
 def test_flags_of_one_variant_are_refused(data: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["lnp-table", "--data", str(data), "--run", str(run), "--mode", "1"]) == 2
     assert "--mode: the table is of lnp_fusion; choose with --archs, --modes" in capsys.readouterr().err
+
+
+def test_backbones_start_from_models_of_our_own(data: Path, run: Path, trained: list[FitConfig]) -> None:
+    starts = [run / "starts" / name / "best.keras" for name in ("mobilenet_v2", "resnet50")]
+    for start in starts:
+        start.parent.mkdir(parents=True)
+        start.touch()
+        FitConfig(model=start.parent.name).write(start.parent / "config.json")
+    words = ["lnp-table", "--data", str(data), "--run", str(run), "--source", "", "--modes", "2"]
+    words += ["--segmenters", "none", "--init", *map(str, starts)]
+    assert main(words) == 0 and [config.arch for config in trained] == ["mobilenet_v2", "resnet50"]
+    assert json.loads((run / "lnp-table.json").read_text())["init"]["resnet50"] == str(starts[1])
+
+
+def test_every_backbone_needs_a_start_or_none(data: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lnp-table", "--data", str(data), "--run", str(run), "--init", "a/best.keras"]) == 2
+    assert "--init a/best.keras: give one best.keras of each of mobilenet_v2, resnet50" in capsys.readouterr().err
 
 
 def test_what_the_app_does_not_have_is_not_exported(data: Path, run: Path, samples: list[Sample]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from app.core.errors import UnmaskError
 from train.commands.fit import add_fit_arguments, config_from, imagenet_from
@@ -21,14 +22,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--source", default="140k", help="only pictures whose source contains this; '' for all (default: %(default)s)"
     )
+    parser.add_argument(
+        "--init",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="best.keras of a run of each of --archs to start from, instead of ImageNet's weights",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     from train.lnp_table import as_markdown, lnp_table, variants
+    from train.trained import family_of
 
     for name in ("model", "arch", "mode", "segmenter"):
         if getattr(args, name) is not None:
             raise UnmaskError(f"--{name}: the table is of lnp_fusion; choose with --archs, --modes and --segmenters")
+    init = {family_of(path.parent): path for path in args.init}
+    if init and sorted(init) != sorted(args.archs):
+        raise UnmaskError(
+            f"--init {' '.join(map(str, args.init))}: give one best.keras of each of {', '.join(args.archs)}"
+        )
     if args.preset is None:
         args.preset = "lnp_fusion"
     lines = lnp_table(
@@ -37,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
         args.run,
         variants(args.archs, args.modes, args.segmenters),
         imagenet=lambda config: imagenet_from(args, config),
+        init=init,
         source=args.source,
     )
     print(as_markdown(lines))
