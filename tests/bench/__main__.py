@@ -1,7 +1,8 @@
 """``python -m tests.bench``: speed as ratios within one run, on the demo clip and the shipped model.
 
-Prints every figure and leaves them in docs/benchmarks. Nothing here asserts on seconds. Close other programs first: the
-machine's noise is in the spread. Beside these: tests.bench.window (needs a display) and tests.bench.train (needs data).
+Prints every figure and leaves them in docs/benchmarks, in place of the same parts' figures of the same machine and
+versions. Nothing here asserts on seconds. Close other programs first: the machine's noise is in the spread. Beside
+these: tests.bench.window (needs a display), tests.bench.long (hours).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from app.vision.detector import MediaPipeDetector
 from tests.bench import live, results, runtimes, schedule, stages, start, workers
 from tests.bench.results import Row, row
 
-PARTS = ("scan", "workers", "runtimes", "stages", "schedule", "growth", "start", "live")
+PARTS = ("scan", "workers", "runtimes", "stages", "schedule", "growth", "start", "live", "train")
 
 
 def main() -> None:
@@ -32,7 +33,9 @@ def main() -> None:
     parser.add_argument(
         "--clips", type=Path, nargs="+", default=[DEMO], help="of the schedule (default: the demo clip)"
     )
-    parser.add_argument("--data", type=Path, help="prepared pictures: the AUC of their test split beside the speed")
+    parser.add_argument(
+        "--data", type=Path, help="pictures: the AUC of their test split beside the speed, and the part train"
+    )
     parser.add_argument("--run", type=Path, default=Path("runs/bench"), help="keeps the faces found in --data")
     parser.add_argument("--to", type=Path, default=Path("docs/benchmarks"), help="(default: %(default)s)")
     args = parser.parse_args()
@@ -56,8 +59,14 @@ def main() -> None:
     if "start" in args.parts:
         rows += start.measure(args.repeats)
     if "live" in args.parts:
-        ages = [live.measure_newest_frame(args.seconds) for _ in range(args.repeats)]
-        rows.append(row("live", "age of a frame when its analysis begins", ages, "s", 1 / live.FPS, "frame interval"))
+        rows += live.rows(args.seconds, args.repeats)
+    if "train" in args.parts:
+        if args.data is None:
+            print("train: needs --data")
+        else:
+            from tests.bench import train
+
+            rows += train.rows(args.data, args.run)
     card = consensus.cards[0]
     settings = f"{card.name} ({card.cpu_form}), {args.repeats} repeats, clips of {args.seconds:g} s, {args.crops} crops"
     results.write(args.to, rows, settings)

@@ -16,20 +16,17 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from app import DEMO
-from app.core.records import Frame
 from app.pipeline.live import LiveEngine, LiveState
 from app.vision.media import ffmpeg_binary
-from app.vision.sources import FileSource
-from tests.bench.live import OPTIONS, real_models
+from tests.bench.live import OPTIONS, Loop, real_models
 from tests.bench.results import machine
 
-FPS = 30.0
 EVERY_S = 10.0
 SCAN_FPS = 10
 
@@ -43,35 +40,6 @@ class Sample:
     handles: int
     threads: int
     note: str = ""
-
-
-class Loop:
-    """The demo clip over and over, as one stream that does not end."""
-
-    def __init__(self) -> None:
-        self.name, self.fps, self.frame_count = "demo, over and over", FPS, None
-        self._file = FileSource(DEMO)
-        self.width, self.height = self._file.width, self._file.height
-        self._read = 0
-        self._began = time.monotonic()
-
-    def read(self) -> Frame | None:
-        frame = self._file.read()
-        if frame is None:
-            self._file.close()
-            self._file = FileSource(DEMO)
-            frame = self._file.read()
-        assert frame is not None
-        time.sleep(max(0.0, self._began + self._read / FPS - time.monotonic()))
-        frame = replace(frame, index=self._read, time_s=self._read / FPS)
-        self._read += 1
-        return frame
-
-    def skip(self, count: int) -> int:
-        return 0
-
-    def close(self) -> None:
-        self._file.close()
 
 
 def main() -> None:

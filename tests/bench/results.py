@@ -76,11 +76,21 @@ def processor() -> str:
 
 
 def write(folder: Path, rows: Sequence[Row], settings: str) -> None:
-    """Leave ``bench.json``, ``bench.md`` and ``bench.png`` in ``folder``, each whole or not at all."""
+    """Leave ``bench.json``, ``bench.md`` and ``bench.png`` in ``folder``, each whole or not at all.
+
+    Parts that were not measured this time stay as they are there, if machine and versions are the same.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    facts = machine() | {"settings": settings}
-    _replace(folder / "bench.json", json.dumps({"machine": facts, "rows": [asdict(r) for r in rows]}, indent=2) + "\n")
-    _replace(folder / "bench.md", _markdown(rows, facts))
+    facts, path = machine(), folder / "bench.json"
+    day = facts.pop("date")
+    earlier = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    measured = dict.fromkeys((r.part for r in rows), f"{day}: {settings}")
+    if earlier.get("machine") == facts:
+        kept = [Row(**found) for found in earlier["rows"] if found["part"] not in measured]
+        rows, measured = [*kept, *rows], {r.part: earlier["settings"][r.part] for r in kept} | measured
+    document = {"machine": facts, "settings": measured, "rows": [asdict(r) for r in rows]}
+    _replace(path, json.dumps(document, indent=2) + "\n")
+    _replace(folder / "bench.md", _markdown(rows, facts, measured))
     _plot(folder / "bench.png", rows)
 
 
@@ -90,7 +100,7 @@ def _replace(path: Path, text: str) -> None:
     partial.replace(path)
 
 
-def _markdown(rows: Sequence[Row], facts: dict[str, str]) -> str:
+def _markdown(rows: Sequence[Row], facts: dict[str, str], settings: dict[str, str]) -> str:
     lines = [
         "# Benchmarks",
         "",
@@ -99,7 +109,8 @@ def _markdown(rows: Sequence[Row], facts: dict[str, str]) -> str:
     ]
     lines += [f"- {name}: {value}" for name, value in facts.items()]
     for part in dict.fromkeys(r.part for r in rows):
-        lines += ["", f"## {part}", "", "| | median | least to most | ratio | |", "|---|---:|---:|---:|---|"]
+        lines += ["", f"## {part}", "", f"{settings[part]}.", ""]
+        lines += ["| | median | least to most | ratio | |", "|---|---:|---:|---:|---|"]
         for r in rows:
             if r.part == part:
                 ratio = "" if r.ratio is None else f"{r.ratio:.2f} x {r.of}"
