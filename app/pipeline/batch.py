@@ -7,7 +7,7 @@ import json
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -19,10 +19,11 @@ from app.core.records import Frame, FrameResult, Verdict
 from app.core.scoring import video_opinion
 from app.models.ensemble import Ensemble
 from app.pipeline.highlights import Highlights, save_highlights
-from app.pipeline.records import TimelinePoint, VideoReport
-from app.pipeline.sinks import JsonlSink, Sink, VideoSink, grid_fps, join_parts
+from app.pipeline.records import VideoReport
+from app.pipeline.sinks import JsonlSink, Sink, VideoSink, grid_fps, join_parts, read_timelines
 from app.vision.analyzer import AnalyzerOptions, FrameAnalyzer
 from app.vision.detector import FaceDetector
+from app.vision.found import Found
 from app.vision.media import ffmpeg_binary
 from app.vision.sources import FileSource, FrameSource, UrlSource, may_wait, open_source, without_password
 
@@ -31,6 +32,9 @@ WORK = ".work"
 
 CHECKPOINT_S = 30.0
 """Seconds of video between checkpoints: what a killed scan does again at most."""
+
+BATCH = 4
+"""Faces for which frames wait at most: larger batches gain nothing on a CPU (:class:`OpenVINOClassifier`)."""
 
 SKIPPED_AT_ONCE = 25
 """Frames that a resumed scan passes over before it looks whether it is to stop."""
@@ -95,7 +99,7 @@ def scan(
         folder: of this source; made if needed.
         resume: go on from the checkpoint that ``folder`` may hold.
         stop: when set, what was done so far is kept, valid and marked partial.
-        on_progress: told frames done and frames in all (None when unknown) after every frame.
+        on_progress: told frames done and frames in all (None when unknown), every few frames.
 
     Raises:
         UnmaskError: the source cannot be opened, an output cannot be written, or the checkpoint is of another scan.
@@ -176,16 +180,17 @@ class _Run:
         writer.start()
         saved_s = self._last_s
         try:
-            for frame in frames:
-                result = self._analyzer.analyze(frame)
-                self._read, self._done = frame.index + 1, self._done + 1
-                self._faces += len(result.faces)
-                self._last_s = frame.time_s
-                results.put((frame, result))
-                if frame.time_s - saved_s >= CHECKPOINT_S:
-                    saved_s = frame.time_s
+            for some in together(self._analyzer, frames, may_wait(self._source), stop):
+                for (frame, found), result in zip(
+                    some, self._analyzer.judge([found for _, found in some]), strict=True
+                ):
+                    self._faces += len(found.detections)
+                    results.put((frame, result))
+                self._read, self._done, self._last_s = frame.index + 1, self._done + len(some), frame.time_s
+                if self._last_s - saved_s >= CHECKPOINT_S:
+                    saved_s = self._last_s
                     results.put(self._state())
-                on_progress(frame.index + 1, self._source.frame_count)
+                on_progress(self._read, self._source.frame_count)
                 if stop.is_set():
                     break
             else:
@@ -322,26 +327,24 @@ class _Run:
         )
 
 
-def read_timelines(path: Path, most_points: int = 600) -> dict[int, tuple[TimelinePoint, ...]]:
-    """The smoothed probability of every track over time from ``faces.jsonl``, at most ``most_points`` a track."""
-    timelines: dict[int, list[TimelinePoint]] = {}
-    steps: dict[int, int] = {}
-    seen: dict[int, int] = {}
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            row = json.loads(line)
-            if row["p_fake"] is None:
-                continue
-            track = int(row["track"])
-            points = timelines.setdefault(track, [])
-            seen[track] = seen.get(track, -1) + 1
-            if seen[track] % steps.setdefault(track, 1) == 0:
-                points.append(TimelinePoint(row["time_s"], row["p_fake"]))
-                if len(points) > most_points:
-                    # Thinned by half each time it is full: memory stays flat however long the video is.
-                    del points[1::2]
-                    steps[track] *= 2
-    return {track: tuple(points) for track, points in timelines.items()}
+def together(
+    analyzer: FrameAnalyzer, frames: Iterable[Frame], most: int, stop: Stop
+) -> Iterator[list[tuple[Frame, Found]]]:
+    """Frames with their faces, ``most`` at once, until enough faces wait for the classifier.
+
+    The scores are those of one face at a time; a batch only costs less.
+    """
+    some: list[tuple[Frame, Found]] = []
+    faces = 0
+    for frame in frames:
+        found = analyzer.find(frame)
+        some.append((frame, found))
+        faces += len(found.waiting)
+        if faces >= BATCH or len(some) >= most or stop.is_set():
+            yield some
+            some, faces = [], 0
+    if some:
+        yield some
 
 
 def judging_by(consensus: Consensus, options: AnalyzerOptions) -> Consensus:

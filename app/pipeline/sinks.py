@@ -11,10 +11,11 @@ from typing import IO, Any, Protocol
 
 import cv2
 import ffmpeg
+import numpy as np
 
 from app.core.errors import UnmaskError
-from app.core.records import FaceResult, Frame, FrameResult
-from app.pipeline.records import SCHEMA, votes_json
+from app.core.records import FaceResult, Frame, FrameResult, ImageU8
+from app.pipeline.records import SCHEMA, TimelinePoint, votes_json
 from app.vision.media import MediaInfo, ffmpeg_binary, utf8_name
 from app.vision.overlay import draw
 from app.vision.redaction import Redactor
@@ -113,6 +114,28 @@ def _models(face: FaceResult) -> dict[str, Any]:
     return {"models": {vote.model: said[vote.model] | {"logit": vote.logit} for vote in face.votes}}
 
 
+def read_timelines(path: Path, most_points: int = 600) -> dict[int, tuple[TimelinePoint, ...]]:
+    """The smoothed probability of every track over time from ``faces.jsonl``, at most ``most_points`` a track."""
+    timelines: dict[int, list[TimelinePoint]] = {}
+    steps: dict[int, int] = {}
+    seen: dict[int, int] = {}
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            row = json.loads(line)
+            if row["p_fake"] is None:
+                continue
+            track = int(row["track"])
+            points = timelines.setdefault(track, [])
+            seen[track] = seen.get(track, -1) + 1
+            if seen[track] % steps.setdefault(track, 1) == 0:
+                points.append(TimelinePoint(row["time_s"], row["p_fake"]))
+                if len(points) > most_points:
+                    # Thinned by half each time it is full: memory stays flat however long the video is.
+                    del points[1::2]
+                    steps[track] *= 2
+    return {track: tuple(points) for track, points in timelines.items()}
+
+
 class VideoSink:
     """The annotated video, written as a chain of parts that each checkpoint closes.
 
@@ -148,7 +171,7 @@ class VideoSink:
         self._parts: list[str] = list(checkpoint["parts"]) if checkpoint else []
         self._slot: int = int(checkpoint["slot"]) if checkpoint else 0
         self._process: subprocess.Popen[bytes] | None = None
-        self._last: bytes | None = None
+        self._last: ImageU8 | None = None
 
     def take(self, frame: Frame, result: FrameResult) -> None:
         image = frame.image
@@ -162,10 +185,10 @@ class VideoSink:
         if slot < self._slot:
             return  # Frames come faster than the grid: to show them all would leave the sound behind.
         missing = min(slot - self._slot, int(self.LONGEST_GAP_S * self._fps))
-        data = image.tobytes()
+        data = np.ascontiguousarray(image)
         # A gap before the first frame of a part is filled with that frame: the one before went to the last part.
         for _ in range(missing):
-            self._write(self._last or data)
+            self._write(data if self._last is None else self._last)
         self._write(data)
         self._last = data
         self._slot = slot + 1
@@ -186,11 +209,11 @@ class VideoSink:
             self._process.wait()
             self._process = None
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: ImageU8) -> None:
         process = self._process or self._start()
         assert process.stdin is not None
         try:
-            process.stdin.write(data)
+            process.stdin.write(data.data)
         except OSError:
             raise self._failure() from None
 

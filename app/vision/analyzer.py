@@ -1,11 +1,10 @@
-"""FrameAnalyzer: one frame in, every face of it found, followed, scored and judged. Synchronous, no threads."""
+"""FrameAnalyzer: a frame in, every face of it found, followed, scored and judged. Synchronous, no threads."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -27,8 +26,9 @@ from app.core.records import (
     Vote,
 )
 from app.core.scoring import sigmoid, verdict_of, why_not_judged
-from app.models.ensemble import Crops, Ensemble
+from app.models.ensemble import Ensemble, Judgement
 from app.vision.detector import FaceDetector
+from app.vision.found import Found, Look, Score, Track
 from app.vision.smoothing import Evidence
 from app.vision.tracker import Tracker
 
@@ -92,38 +92,6 @@ class ScoredFace:
     others: tuple[Box, ...] = ()
 
 
-@dataclass(slots=True)
-class _Track:
-    first_s: float
-    last_s: float
-    faces: int = 0
-    largest_px: float = 0.0
-    scored_s: float | None = None
-    scored_box: tuple[float, float, float, float] | None = None
-    evidence: Evidence = field(default_factory=Evidence)
-    members: list[Evidence] = field(default_factory=list)  # Of every model, where there are several.
-    refusals: Counter[str] = field(default_factory=Counter)
-    refusal: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """A face as it was cropped: its quality by the first model's crop, and why some model cannot judge it."""
-
-    crops: Crops
-    quality: Quality
-    refusal: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Score:
-    """What became of a face that was due: logits of the consensus and of its members, none where it was refused."""
-
-    quality: Quality | None = None
-    logit: float | None = None
-    logits: tuple[float, ...] = ()
-
-
 class FrameAnalyzer:
     """Detect every frame; score a face when it is new, changed or due; judge it by all its scores.
 
@@ -148,26 +116,40 @@ class FrameAnalyzer:
         self.options = options or AnalyzerOptions()
         self._on_scored = on_scored
         self._tracker = Tracker()
-        self._tracks: dict[int, _Track] = {}
+        self._tracks: dict[int, Track] = {}
         self._thumbnail: npt.NDArray[np.int16] | None = None
 
     def analyze(self, frame: Frame) -> FrameResult:
         """Everything known of ``frame``, faces largest first. Frames come in order of time."""
+        return self.judge([self.find(frame)])[0]
+
+    def find(self, frame: Frame) -> Found:
+        """The first half of :meth:`analyze`; the second is :meth:`judge`, of several frames if they can wait."""
         cut = self._is_cut(frame.image)
         detections = self._detector.detect(frame.image)
         ids = self._tracker.update(detections, frame.time_s, cut=cut)
-        for id_, detection in zip(ids, detections, strict=True):
+        found = dict(zip(ids, detections, strict=True))
+        for id_, detection in found.items():
             track = self._tracks.get(id_) or self._new_track(id_, frame.time_s)
             track.last_s = frame.time_s
             track.faces += 1
             track.largest_px = max(track.largest_px, detection.box.size)
-        scores = self._score(frame, *self._due(frame, ids, detections), detections)
-        faces = []
-        for id_, detection in zip(ids, detections, strict=True):
-            score = scores.get(id_, _Score())
-            now = self._opinion_now(self._tracks[id_], frame.time_s, score.logits)
-            faces.append(FaceResult(id_, detection, score.quality, score.logit, *now))
-        return FrameResult(frame.index, frame.time_s, tuple(faces), cut)
+        looks = self._looks(frame, *self._due(frame, found))
+        refusals = {id_: self._tracks[id_].refusal for id_ in found}
+        return Found(frame.index, frame.time_s, cut, found, refusals, looks)
+
+    def judge(self, found: Sequence[Found]) -> list[FrameResult]:
+        """The results of frames in the order of :meth:`find`, the same as one by one; their faces are one batch."""
+        judgements, results = iter(self._judgements(found)), []
+        for frame in found:
+            scores = self._scores(frame, judgements)
+            faces = []
+            for id_, detection in frame.detections.items():
+                score = scores.get(id_, Score())
+                now = self._opinion_now(self._tracks[id_], frame.refusals[id_], frame.time_s, score.logits)
+                faces.append(FaceResult(id_, detection, score.quality, score.logit, *now))
+            results.append(FrameResult(frame.index, frame.time_s, tuple(faces), frame.cut))
+        return results
 
     def judge_again(self, frame: Frame, result: FrameResult) -> FrameResult:
         """``result``, the last one, of ``frame``, as it would be by the options as they are now.
@@ -177,12 +159,16 @@ class FrameAnalyzer:
         refusals = [self._look(frame, f.detection, 0).refusal for f in result.faces]
         judged = zip(result.faces, refusals, strict=True)
         due = [(f.track, f.detection) for f, no in judged if no is None and self._tracks[f.track].refusal is not None]
-        scores = self._score(frame, due, None, [f.detection for f in result.faces])
+        looks = self._looks(frame, due, None)
+        faces_there = {f.track: f.detection for f in result.faces}
+        found = Found(result.index, result.time_s, result.cut, faces_there, {}, looks)
+        scores = self._scores(found, iter(self._judgements([found])))
         faces = []
         for face, refusal in zip(result.faces, refusals, strict=True):
             own = tuple(vote.logit for vote in face.votes if vote.logit is not None)
-            score = scores.get(face.track, _Score(face.quality, face.logit, own))
-            now = self._opinion_now(self._tracks[face.track], frame.time_s, score.logits)
+            score = scores.get(face.track, Score(face.quality, face.logit, own))
+            track = self._tracks[face.track]
+            now = self._opinion_now(track, track.refusal, frame.time_s, score.logits)
             opinion, votes = now if refusal is None else (Opinion(Verdict.UNCERTAIN, None, refusal), ())
             faces.append(replace(face, quality=score.quality, logit=score.logit, opinion=opinion, votes=votes))
         return replace(result, faces=tuple(faces))
@@ -211,7 +197,7 @@ class FrameAnalyzer:
         """The verdict on every face seen so far, in order of appearance."""
         return [self._track_result(id_, track) for id_, track in sorted(self._tracks.items())]
 
-    def _track_result(self, id_: int, t: _Track) -> TrackResult:
+    def _track_result(self, id_: int, t: Track) -> TrackResult:
         votes = self._votes([member.mean for member in t.members])
         return TrackResult(
             id_,
@@ -226,79 +212,85 @@ class FrameAnalyzer:
             votes=votes,
         )
 
-    def _new_track(self, id_: int, time_s: float) -> _Track:
+    def _new_track(self, id_: int, time_s: float) -> Track:
         cards = self._consensus.cards
         members = [] if self._consensus.alone else [Evidence() for _ in cards]
-        track = self._tracks[id_] = _Track(time_s, time_s, members=members)
+        track = self._tracks[id_] = Track(time_s, time_s, members=members)
         return track
 
-    def _due(
-        self, frame: Frame, ids: Sequence[int], detections: Sequence[Detection]
-    ) -> tuple[list[tuple[int, Detection]], int | None]:
+    def _due(self, frame: Frame, found: Mapping[int, Detection]) -> tuple[list[tuple[int, Detection]], int | None]:
         """The faces to be scored on this frame, in turn, and how many of them at most."""
         most = self._options.max_scores_per_frame
-        due = [p for p in zip(ids, detections, strict=True) if self._is_due(self._tracks[p[0]], p[1], frame.time_s)]
+        due = [p for p in found.items() if self._is_due(self._tracks[p[0]], p[1], frame.time_s)]
         if most is not None:
             due.sort(key=lambda p: self._turn(p[0]))
         return due, most
 
-    def _look(self, frame: Frame, detection: Detection, turn: int | None) -> _Look:
+    def _look(self, frame: Frame, detection: Detection, turn: int | None) -> Look:
         crops = self._ensemble.crops(frame.image, detection.box, turn)
         qualities = {input_: _rounded(measure_quality(views[0], detection)) for input_, views in crops.items()}
         refusals = (why_not_judged(quality, self._gates[input_]) for input_, quality in qualities.items())
-        return _Look(crops, qualities[self._first], next((no for no in refusals if no is not None), None))
+        return Look(crops, qualities[self._first], next((no for no in refusals if no is not None), None), turn)
 
-    def _score(
-        self, frame: Frame, due: Sequence[tuple[int, Detection]], most: int | None, present: Sequence[Detection]
-    ) -> dict[int, _Score]:
-        """Crop and score, ``most`` at most: track id -> quality and, where the gates let it pass, calibrated logits."""
-        results: dict[int, _Score] = {}
-        passed: list[tuple[int, _Look, Detection]] = []
+    def _looks(self, frame: Frame, due: Sequence[tuple[int, Detection]], most: int | None) -> dict[int, Look]:
+        """Crop until ``most`` faces may be scored: track id -> look and turn of its views."""
+        looks: dict[int, Look] = {}
+        passed = 0
         for id_, detection in due:
             track = self._tracks[id_]
-            if most is not None and len(passed) >= most:
+            if most is not None and passed >= most:
                 break
             track.scored_s, track.scored_box = frame.time_s, detection.box.xyxy
-            look = self._look(frame, detection, self._turn_of_views(track))
+            turn = None if self._options.all_views else track.passed
+            look = looks[id_] = self._look(frame, detection, turn)
             track.refusal = look.refusal
             if track.refusal is None:
-                passed.append((id_, look, detection))
+                passed += 1
+                track.passed += 1
             else:
                 track.refusals[track.refusal.split(":")[0]] += 1
-                results[id_] = _Score(look.quality)
-        if passed:
-            smoothing = {} if self._options.smoothing_s is None else {"time_constant_s": self._options.smoothing_s}
-            turns = [self._turn_of_views(self._tracks[id_]) for id_, _, _ in passed]
-            judgements = self._ensemble.score([look.crops for _, look, _ in passed], turns)
-            for (id_, look, detection), judged in zip(passed, judgements, strict=True):
-                track = self._tracks[id_]
-                track.evidence.add(judged.logit, frame.time_s, **smoothing)
-                for member, logit in zip(track.members, judged.logits, strict=False):  # No members where one is alone.
-                    member.add(logit, frame.time_s, **smoothing)
-                results[id_] = _Score(look.quality, judged.logit, judged.logits)
-                if self._on_scored:
-                    crop, others = look.crops[self._first][0], self._others(detection, present)
-                    self._on_scored(ScoredFace(id_, frame.time_s, judged.logit, crop, judged.evidence, others))
-        return results
+        return looks
 
-    def _turn_of_views(self, track: _Track) -> int | None:
-        return None if self._options.all_views else track.evidence.count
+    def _judgements(self, found: Sequence[Found]) -> list[Judgement]:
+        """What the models say of the faces that may be scored, in order, as one batch."""
+        waiting = [look for frame in found for look in frame.waiting]
+        if not waiting:
+            return []
+        return self._ensemble.score([look.crops for look in waiting], [look.turn for look in waiting])
 
-    def _others(self, detection: Detection, present: Sequence[Detection]) -> tuple[Box, ...]:
-        """The boxes of all faces but ``detection``, in pixels of its crop."""
+    def _scores(self, found: Found, judgements: Iterator[Judgement]) -> dict[int, Score]:
+        """Take the judgements on a frame into the evidence: track id -> quality and, where it was scored, logits."""
+        smoothing = {} if self._options.smoothing_s is None else {"time_constant_s": self._options.smoothing_s}
+        scores: dict[int, Score] = {}
+        for id_, look in found.looks.items():
+            if look.refusal is not None:
+                scores[id_] = Score(look.quality)
+                continue
+            judged, track = next(judgements), self._tracks[id_]
+            track.evidence.add(judged.logit, found.time_s, **smoothing)
+            for member, logit in zip(track.members, judged.logits, strict=False):  # No members where one is alone.
+                member.add(logit, found.time_s, **smoothing)
+            scores[id_] = Score(look.quality, judged.logit, judged.logits)
+            if self._on_scored:
+                crop, others = look.crops[self._first][0], self._others(id_, found.detections)
+                self._on_scored(ScoredFace(id_, found.time_s, judged.logit, crop, judged.evidence, others))
+        return scores
+
+    def _others(self, id_: int, present: Mapping[int, Detection]) -> tuple[Box, ...]:
+        """The boxes of all faces but this one, in pixels of its crop."""
         input_ = self._first
-        left, top, side = square_around(detection.box, input_.crop_scale)
+        left, top, side = square_around(present[id_].box, input_.crop_scale)
         k = input_.size / side
-        boxes = [other.box for other in present if other is not detection]
+        boxes = [other.box for track, other in present.items() if track != id_]
         return tuple(Box((b.x0 - left) * k, (b.y0 - top) * k, (b.x1 - left) * k, (b.y1 - top) * k) for b in boxes)
 
     def _turn(self, id_: int) -> tuple[float, int]:
         """Where few may be scored, the smallest goes first: scored longest ago, then least often."""
         track = self._tracks[id_]
-        return (-math.inf if track.scored_s is None else track.scored_s, track.evidence.count)
+        return (-math.inf if track.scored_s is None else track.scored_s, track.passed)
 
-    def _is_due(self, track: _Track, detection: Detection, time_s: float) -> bool:
-        if track.scored_s is None or track.scored_box is None or track.evidence.count < self._options.eager_scores:
+    def _is_due(self, track: Track, detection: Detection, time_s: float) -> bool:
+        if track.scored_s is None or track.scored_box is None or track.passed < self._options.eager_scores:
             return True
         if time_s - track.scored_s >= self._options.score_interval_s - 1e-6:
             return True
@@ -306,12 +298,12 @@ class FrameAnalyzer:
         return moved > self._options.changed * detection.box.size
 
     def _opinion_now(
-        self, track: _Track, time_s: float, logits: Sequence[float] = ()
+        self, track: Track, refusal: str | None, time_s: float, logits: Sequence[float] = ()
     ) -> tuple[Opinion, tuple[Vote, ...]]:
         """What the picture shows: by the last second's evidence; ``logits`` are the members' on this very frame."""
         recent, needs = track.evidence.recent, self._thresholds.min_scores
-        if track.refusal is not None and (recent is None or time_s - track.evidence.last_s > 1.0):
-            return Opinion(Verdict.UNCERTAIN, None, track.refusal), ()
+        if refusal is not None and (recent is None or time_s - track.evidence.last_s > 1.0):
+            return Opinion(Verdict.UNCERTAIN, None, refusal), ()
         if recent is None:
             return Opinion(Verdict.UNCERTAIN, None, "not scored yet"), ()
         votes = self._votes([member.recent for member in track.members], logits)
@@ -329,7 +321,7 @@ class FrameAnalyzer:
             if mean is not None
         )
 
-    def _opinion_overall(self, track: _Track, votes: Sequence[Vote]) -> Opinion:
+    def _opinion_overall(self, track: Track, votes: Sequence[Vote]) -> Opinion:
         """The verdict on the whole track: by the mean of all its usable scores."""
         mean, count, needs = track.evidence.mean, track.evidence.count, self._thresholds.min_scores
         if mean is not None and count >= needs:
@@ -342,30 +334,19 @@ class FrameAnalyzer:
         return Opinion(Verdict.UNCERTAIN, None if mean is None else sigmoid(mean), _too_brief(count, needs))
 
     def _is_cut(self, image: ImageU8) -> bool:
-        small = cv2.resize(image, (32, 18), interpolation=cv2.INTER_AREA).astype(np.int16)
+        # Of a large picture some pixels tell as much, at a tenth of the time.
+        step = max(1, min(image.shape[1] // 256, image.shape[0] // 144))
+        some = np.ascontiguousarray(image[::step, ::step])
+        small = cv2.resize(some, (32, 18), interpolation=cv2.INTER_AREA).astype(np.int16)
         before, self._thumbnail = self._thumbnail, small
         return before is not None and float(np.abs(small - before).mean()) > CUT_DIFFERENCE
 
     def state(self) -> dict[str, Any]:
-        """All there is to know, as JSON, so that an interrupted scan goes on as if nothing had happened."""
+        """All there is to know when every frame is judged, as JSON, so that an interrupted scan goes on as it was."""
         return {
             "tracker": self._tracker.state(),
             "thumbnail": None if self._thumbnail is None else self._thumbnail.tolist(),
-            "tracks": {
-                str(id_): {
-                    "first_s": t.first_s,
-                    "last_s": t.last_s,
-                    "faces": t.faces,
-                    "largest_px": t.largest_px,
-                    "scored_s": t.scored_s,
-                    "scored_box": t.scored_box,
-                    "evidence": t.evidence.state(),
-                    "members": [member.state() for member in t.members],
-                    "refusals": dict(t.refusals),
-                    "refusal": t.refusal,
-                }
-                for id_, t in self._tracks.items()
-            },
+            "tracks": {str(id_): track.state() for id_, track in self._tracks.items()},
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -373,18 +354,7 @@ class FrameAnalyzer:
         self._tracker.restore(state["tracker"])
         thumbnail = state["thumbnail"]
         self._thumbnail = None if thumbnail is None else np.asarray(thumbnail, np.int16)
-        self._tracks = {
-            int(id_): _Track(
-                **t
-                | {
-                    "scored_box": None if t["scored_box"] is None else tuple(t["scored_box"]),
-                    "evidence": Evidence.restored(t["evidence"]),
-                    "members": [Evidence.restored(member) for member in t.get("members", ())],
-                    "refusals": Counter(t["refusals"]),
-                }
-            )
-            for id_, t in state["tracks"].items()
-        }
+        self._tracks = {int(id_): Track.restored(track) for id_, track in state["tracks"].items()}
 
 
 def _too_brief(count: int, needs: int) -> str:

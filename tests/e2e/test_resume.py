@@ -221,7 +221,7 @@ def test_kill_9_loses_no_more_than_since_the_last_checkpoint(long_clip: Path, wh
         resume=True,
         on_progress=lambda done, total: scored.append(done),
     )
-    assert 25 <= done < 100 and scored[0] == done + 1, "it did not go on from the checkpoint"
+    assert 25 <= done < 100 and done < scored[0] <= done + 8, "it did not go on from the checkpoint"
     assert not report.partial and report.frames == 100
     assert (tmp_path / "faces.jsonl").read_bytes() == (whole / "faces.jsonl").read_bytes()
     assert frame_count(tmp_path / "annotated.mp4") == 100

@@ -11,9 +11,13 @@ from pathlib import Path
 import cv2
 import pytest
 
+from app.models.runtimes import FakeClassifier
+from app.pipeline.batch import BATCH, ScanOptions, scan
+from app.vision.analyzer import AnalyzerOptions
 from tests.e2e.conftest import Cli
 from tests.e2e.support import (
     SquareDetector,
+    fake_models,
     ffmpeg,
     frame_count,
     frame_times,
@@ -212,3 +216,11 @@ def test_an_http_address_without_a_video(unmask: Cli, server: str) -> None:
     assert ran.code == 2 and "nothing that can be played" in ran.err and ran.err.count("\n") == 1
     ran = unmask("scan", "ftp://127.0.0.1/a.mp4", "--json")
     assert ran.code == 2 and "only http" in ran.err
+
+
+def test_faces_of_several_frames_are_one_batch(clip: Path, tmp_path: Path) -> None:
+    models = fake_models()
+    scan(str(clip), tmp_path / "n", models, ScanOptions(analyzer=AnalyzerOptions(score_interval_s=0)))
+    (classifier,) = models.ensemble.classifiers
+    assert isinstance(classifier, FakeClassifier)
+    assert classifier.batches == [BATCH] * 6 + [1]

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import pytest
 
 from app.core.cards import ModelCard
@@ -198,3 +199,37 @@ def test_an_interrupted_run_goes_on_exactly_the_same(make_card: MakeCard, make_f
         assert results + run(after, at, 24) == expected, f"interrupted before frame {at}"
         assert after.tracks() == whole.tracks()
         assert after.state() == whole.state()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_frames_judged_together_are_judged_alike(
+    seed: int, make_card: MakeCard, make_face: MakeFace, noise: Noise
+) -> None:
+    rng = np.random.default_rng(seed)
+    # Faces come and go, some too small to be judged; every picture has a score of its own.
+    places = [
+        [make_face(x, size=float(size)) for x, size in ((30, rng.choice([30, 80])), (220, 90)) if rng.random() < 0.8]
+        for _ in range(40)
+    ]
+    images = [noise(seed=1000 * seed + n) for n in range(40)]
+    told: list[list[tuple[int, float, float]]] = [[], []]
+    one, many = (
+        _analyzer(
+            make_card(),
+            lambda n: places[n],
+            lambda crop: float(crop.mean()) - 100,
+            AnalyzerOptions(score_interval_s=0.1),
+            lambda face, kept=kept: kept.append((face.track, face.time_s, face.logit)),
+        )[0]
+        for kept in told
+    )
+    frames = [Frame(n, n / FPS, image) for n, image in enumerate(images)]
+    alone_ = [one.analyze(frame) for frame in frames]
+    together: list[FrameResult] = []
+    while frames:
+        count = int(rng.integers(1, 9))
+        together += many.judge([many.find(frame) for frame in frames[:count]])
+        del frames[:count]
+    assert together == alone_ and told[0] == told[1] and len(told[0]) > 20
+    assert many.tracks() == one.tracks() and many.state() == one.state()
+    assert any(face.logit is None and face.quality is not None for r in alone_ for face in r.faces), "one is refused"
