@@ -46,14 +46,14 @@ def main() -> None:
     with Models(MediaPipeDetector(), load_ensemble(consensus, "cpu")) as models:
         if "scan" in args.parts:
             rows += _scans(models, args.repeats)
-        if "runtimes" in args.parts:
-            rows += runtimes.measure(models, DEMO, args.repeats, args.crops, args.data, args.run)
         if "stages" in args.parts:
             rows += stages.measure(models, args.seconds, args.repeats)
         if "schedule" in args.parts:
             rows += schedule.measure(models, args.clips)
         if "growth" in args.parts:
             rows += stages.growth(models, args.seconds, args.repeats)
+        if "runtimes" in args.parts:  # Last: all that it loads would be in the memory that growth measures.
+            rows += runtimes.measure(models, DEMO, args.repeats, args.crops, args.data, args.run)
     if "workers" in args.parts:
         rows += workers.measure(args.repeats)
     if "start" in args.parts:

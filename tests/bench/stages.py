@@ -86,29 +86,35 @@ def _stages(models: Models, clip: Path) -> dict[str, float]:
     # A scan's own pipeline of steps, one after the other, with a watch on each.
     analyzer = FrameAnalyzer(_Timed(models.detector, "detect", found), models.ensemble, OPTIONS.analyzer)  # type: ignore[arg-type]
     score = models.ensemble.score
-    with tempfile.TemporaryDirectory() as folder, FileSource(clip) as source:
-        sink = VideoSink(Path(folder), source.width, source.height, grid_fps(source.fps, source.info))
+    with FileSource(clip) as source:
         object.__setattr__(models.ensemble, "score", _watched(score, "classify", found))
+        frames: list[Frame] = []
         try:
-            frames = _watched_frames(source, found)
-            for some in together(analyzer, frames, may_wait(source), threading.Event()):
+            for some in together(analyzer, _watched_frames(source, found), may_wait(source), threading.Event()):
                 results = analyzer.judge([faces for _, faces in some])
                 for (frame, _), result in zip(some, results, strict=True):
                     found["scores"] += sum(face.logit is not None for face in result.faces)
                     with _watch(found, "draw"):
                         draw(frame.image, result)
-                    with _watch(found, "encode"):
-                        sink.take(frame, FrameResult(result.index, result.time_s, ()))
+                    frames.append(frame)
         finally:
             object.__setattr__(models.ensemble, "score", score)
-        with _watch(found, "encode"):
-            parts = sink.checkpoint()["parts"]
-            join_parts(Path(folder), parts, Path(folder) / "annotated.mp4", sound=None, info=None)
+        _encode(frames, source, found)
     before = _cpu_s()
     with tempfile.TemporaryDirectory() as folder, _watch(found, "whole"):
         scan(str(clip), Path(folder), models, OPTIONS)
     found["cpu"] = _cpu_s() - before
     return found
+
+
+def _encode(frames: Sequence[Frame], source: FileSource, found: dict[str, float]) -> None:
+    """All frames, with nothing else beside: ffmpeg is a process of its own, which other stages would hide."""
+    with tempfile.TemporaryDirectory() as folder, _watch(found, "encode"):
+        sink = VideoSink(Path(folder), source.width, source.height, grid_fps(source.fps, source.info))
+        for frame in frames:
+            sink.take(frame, FrameResult(frame.index, frame.time_s, ()))
+        parts = sink.checkpoint()["parts"]
+        join_parts(Path(folder), parts, Path(folder) / "annotated.mp4", sound=None, info=None)
 
 
 def _watched_frames(source: FileSource, found: dict[str, float]) -> Iterator[Frame]:
