@@ -12,7 +12,17 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-LIBRARIES = ("tensorflow", "keras", "openvino", "nncf", "mediapipe", "opencv-contrib-python", "numpy", "PySide6")
+LIBRARIES = (
+    "tensorflow",
+    "keras",
+    "openvino",
+    "nncf",
+    "onnxruntime",
+    "mediapipe",
+    "opencv-contrib-python",
+    "numpy",
+    "PySide6",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +149,7 @@ def _plot(path: Path, rows: Sequence[Row]) -> None:
         axis.axvline(1, color="#999999", linewidth=1)
         axis.set_title(f"{part}: ratio to {' or '.join(dict.fromkeys(r.of for r in these[::-1]))}", fontsize=9)
         axis.tick_params(labelsize=7)
+        axis.margins(y=0.01)
     figure.tight_layout()
     partial = path.with_suffix(".partial.png")
     figure.savefig(partial, dpi=110)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -85,6 +86,12 @@ def _cases(models: Models, crops: ImageU8) -> tuple[dict[str, tuple[Run, int]], 
         cases["LiteRT, one face a call"] = (_litert(model), 1)
     except Exception as error:  # Its converter fails in many ways; that it does is the finding.
         absent["LiteRT"] = f"cannot be made: {type(error).__name__}"
+    try:
+        call = _onnx(model)
+        cases["ONNX Runtime, one face a call"] = (call, 1)
+        cases["ONNX Runtime, four faces a call"] = (call, 4)
+    except ImportError:
+        absent["ONNX Runtime"] = 'not installed: pip install -e ".[bench]"'
     for name, call in _openvino(keras_path, crops, absent).items():
         cases[f"{name}, one face a call"] = (call, 1)
         cases[f"{name}, four faces a call"] = (call, 4)
@@ -111,6 +118,18 @@ def _litert(model: Any) -> Run:
 
     call(np.zeros((1, *model.input_shape[1:]), np.uint8))
     return call
+
+
+def _onnx(model: Any) -> Run:
+    import onnxruntime
+
+    model(np.zeros((1, *model.input_shape[1:]), np.uint8))  # Keras exports only what was called once.
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "model.onnx")
+        model.export(path, format="onnx", verbose=False)
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (given,) = session.get_inputs()
+    return lambda crops: session.run(None, {given.name: crops})[0]
 
 
 def _openvino(keras_path: Path, crops: ImageU8, absent: dict[str, str]) -> dict[str, Run]:
