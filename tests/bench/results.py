@@ -124,9 +124,13 @@ def _markdown(rows: Sequence[Row], facts: dict[str, str], settings: dict[str, st
         for r in rows:
             if r.part == part:
                 ratio = "" if r.ratio is None else f"{r.ratio:.2f} x {r.of}"
-                spread = f"{r.low:.3g} to {r.high:.3g}"
-                lines.append(f"| {r.label} | {r.value:.3g} {r.unit} | {spread} | {ratio} | {r.note} |")
+                spread = f"{_short(r.low)} to {_short(r.high)}"
+                lines.append(f"| {r.label} | {_short(r.value)} {r.unit} | {spread} | {ratio} | {r.note} |")
     return "\n".join([*lines, "", "![The ratios](bench.png)", ""])
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def _plot(path: Path, rows: Sequence[Row]) -> None:
