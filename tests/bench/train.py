@@ -52,7 +52,7 @@ def rows(data: Path, run: Path) -> list[Row]:
     config = FitConfig.from_preset("densenet121", {"reconstructed": 0.0})
     speeds = measure(config, data, run)
     bare = statistics.median(speed for speed, _ in speeds)
-    label = f"a step of {config.model}, {config.size} px, batches of {config.batch}"
+    label = f"{config.model}, {config.size} px, {config.batch} a step"
     return [
         row("train", f"{label}: synthetic", [speed for speed, _ in speeds], "pictures/s"),
         row("train", f"{label}: pictures", [speed for _, speed in speeds], "pictures/s", bare, "a synthetic batch"),
