@@ -242,3 +242,9 @@ def test_resnet50_swaps_the_channels_of_weights_for_bgr(tmp_path: Path) -> None:
     upto = keras.Model(model.inputs, model.get_layer("pool").input)
     expected = plain(keras.applications.resnet50.preprocess_input(crops.astype(np.float32)), training=False)
     np.testing.assert_allclose(upto(crops, training=False), expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "lnp_fusion"])
+def test_moving_averages_follow_a_short_training(name: str) -> None:
+    layers = [x for x in build(name, 32, None).layers if isinstance(x, keras.layers.BatchNormalization)]
+    assert len(layers) > 50 and max(layer.momentum for layer in layers) <= 0.99

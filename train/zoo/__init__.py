@@ -88,7 +88,7 @@ FAMILIES = {
     "lnp_fusion": Family(
         "train.zoo.lnp_fusion",
         summary="learned noise pattern with its amplitude and phase; --arch, --mode, --segmenter",
-        size=256,
+        size=192,
         parameters=2_287_216,
         options=("arch", "mode", "crop_scale", "segmenter", "denoiser"),
     ),

@@ -34,7 +34,7 @@ def build(
     - mode 2: concat(A, P, LNP).
 
     Args:
-        size: side of the crops, pixels; at least 32, meant for 256.
+        size: side of the crops, pixels; at least 32. Best near the pictures' own resolution, which keeps their noise.
         imagenet: weights of the backbone without top; its first filters of R, G and B serve the LNP, their mean A
             and P, a tenth as loud. None trains from scratch.
         arch: ``mobilenet_v2`` or ``resnet50``.

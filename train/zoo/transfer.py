@@ -14,6 +14,11 @@ QUIET = 0.1
 drowned them for epochs (docs/training.md)."""
 
 
+MOMENTUM = 0.99
+"""Of batch normalization's moving averages at most. MobileNetV2 comes with 0.999, for ImageNet's ten thousand steps an
+epoch; here most of what it had seen before the training would still be in them at its end."""
+
+
 def classifier(
     name: str,
     application: Callable[..., keras.Model],
@@ -55,6 +60,9 @@ def backbone(
     """
     # Built on our tensor instead of nested as one layer: the evidence map then reaches its last feature map.
     model = application(include_top=False, weights=None, input_tensor=tensor)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = min(layer.momentum, MOMENTUM)
     if imagenet is not None:
         plain = application(include_top=False, weights=None, input_shape=(*tensor.shape[1:3], 3))
         plain.load_weights(imagenet)
