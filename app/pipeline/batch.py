@@ -7,7 +7,7 @@ import json
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -21,9 +21,8 @@ from app.models.ensemble import Ensemble
 from app.pipeline.highlights import Highlights, save_highlights
 from app.pipeline.records import VideoReport
 from app.pipeline.sinks import JsonlSink, Sink, VideoSink, grid_fps, join_parts, read_timelines
-from app.vision.analyzer import AnalyzerOptions, FrameAnalyzer
+from app.vision.analyzer import AnalyzerOptions, FrameAnalyzer, together
 from app.vision.detector import FaceDetector
-from app.vision.found import Found
 from app.vision.media import ffmpeg_binary
 from app.vision.sources import FileSource, FrameSource, UrlSource, may_wait, open_source, without_password
 
@@ -32,9 +31,6 @@ WORK = ".work"
 
 CHECKPOINT_S = 30.0
 """Seconds of video between checkpoints: what a killed scan does again at most."""
-
-BATCH = 4
-"""Faces for which frames wait at most: larger batches gain nothing on a CPU (:class:`OpenVINOClassifier`)."""
 
 SKIPPED_AT_ONCE = 25
 """Frames that a resumed scan passes over before it looks whether it is to stop."""
@@ -181,9 +177,8 @@ class _Run:
         saved_s = self._last_s
         try:
             for some in together(self._analyzer, frames, may_wait(self._source), stop):
-                for (frame, found), result in zip(
-                    some, self._analyzer.judge([found for _, found in some]), strict=True
-                ):
+                judged = self._analyzer.judge([found for _, found in some])
+                for (frame, found), result in zip(some, judged, strict=True):
                     self._faces += len(found.detections)
                     results.put((frame, result))
                 self._read, self._done, self._last_s = frame.index + 1, self._done + len(some), frame.time_s
@@ -325,26 +320,6 @@ class _Run:
             f"{self._source.path}: the file ends early or is damaged: {self._read} of about {expected} frames "
             "could be read; try another copy"
         )
-
-
-def together(
-    analyzer: FrameAnalyzer, frames: Iterable[Frame], most: int, stop: Stop
-) -> Iterator[list[tuple[Frame, Found]]]:
-    """Frames with their faces, ``most`` at once, until enough faces wait for the classifier.
-
-    The scores are those of one face at a time; a batch only costs less.
-    """
-    some: list[tuple[Frame, Found]] = []
-    faces = 0
-    for frame in frames:
-        found = analyzer.find(frame)
-        some.append((frame, found))
-        faces += len(found.waiting)
-        if faces >= BATCH or len(some) >= most or stop.is_set():
-            yield some
-            some, faces = [], 0
-    if some:
-        yield some
 
 
 def judging_by(consensus: Consensus, options: AnalyzerOptions) -> Consensus:

@@ -21,9 +21,9 @@ import numpy as np
 
 from app import DEMO
 from app.core.records import Frame, FrameResult, ImageU8
-from app.pipeline.batch import Models, ScanOptions, scan, together
+from app.pipeline.batch import Models, ScanOptions, scan
 from app.pipeline.sinks import VideoSink, grid_fps, join_parts
-from app.vision.analyzer import AnalyzerOptions, FrameAnalyzer
+from app.vision.analyzer import AnalyzerOptions, FrameAnalyzer, together
 from app.vision.media import ffmpeg_binary
 from app.vision.overlay import draw
 from app.vision.sources import FileSource, may_wait

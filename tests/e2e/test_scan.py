@@ -11,8 +11,8 @@ from pathlib import Path
 import cv2
 import pytest
 
-from app.models.runtimes import FakeClassifier
-from app.pipeline.batch import BATCH, ScanOptions, scan
+from app.models.runtimes import FakeClassifier, OpenVINOClassifier
+from app.pipeline.batch import ScanOptions, scan
 from app.vision.analyzer import AnalyzerOptions
 from tests.e2e.conftest import Cli
 from tests.e2e.support import (
@@ -223,4 +223,4 @@ def test_faces_of_several_frames_are_one_batch(clip: Path, tmp_path: Path) -> No
     scan(str(clip), tmp_path / "n", models, ScanOptions(analyzer=AnalyzerOptions(score_interval_s=0)))
     (classifier,) = models.ensemble.classifiers
     assert isinstance(classifier, FakeClassifier)
-    assert classifier.batches == [BATCH] * 6 + [1]
+    assert classifier.batches == [OpenVINOClassifier.MAX_BATCH] * 6 + [1]
