@@ -96,6 +96,10 @@ def lnp_table(
         UnmaskError: the data cannot be used, or a folder holds a training with other settings.
     """
     run.mkdir(parents=True, exist_ok=True)
+    starts = {arch: str(path) for arch, path in (init or {}).items()}
+    table = run / "lnp-table.json"
+    if table.is_file() and json.loads(table.read_text(encoding="utf-8")).get("init", {}) != starts:
+        raise UnmaskError(f"{run}: its models started from others; give the same --init, or another --run")
     samples = [s for s in prepared_samples(data, run) if source in s.source]
     if any(not any((s.split, s.label) == kind for s in samples) for kind in product(SPLITS, LABELS)):
         raise UnmaskError(
@@ -110,10 +114,10 @@ def lnp_table(
         claim(folder, own)
         if not (folder / SCORES).is_file():
             print(f"model {n + 1} of {len(chosen)}: {variant.folder}", flush=True)
-            start = (init or {}).get(variant.arch)
-            _train(own, data, folder, samples, imagenet(own) if start is None else None, start)
+            start = starts.get(variant.arch)
+            _train(own, data, folder, samples, None if start else imagenet(own), Path(start) if start else None)
         lines[n] = measured(variant, scores_of(folder, data), seed)
-        write_page(run / "lnp-table.json", _document(lines, config, source, seed, init or {}))
+        write_page(table, _document(lines, config, source, seed, starts))
         write_page(run / "lnp-table.md", as_markdown(lines))
     return lines
 
@@ -160,13 +164,13 @@ def _percent(estimate: Estimate | None) -> str:
     return f"{100 * estimate.value:.2f} [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
 
 
-def _document(lines: Sequence[Line], config: FitConfig, source: str, seed: int, init: Mapping[str, Path]) -> str:
+def _document(lines: Sequence[Line], config: FitConfig, source: str, seed: int, init: Mapping[str, str]) -> str:
     document = {
         "schema": 1,
         "source": source,
         "bootstrap_seed": seed,
         "training": dataclasses.asdict(config),
-        "init": {arch: str(path) for arch, path in init.items()},
+        "init": init,
         "models": [line.as_json() for line in lines],
     }
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

@@ -93,7 +93,9 @@ def test_flags_of_one_variant_are_refused(data: Path, run: Path, capsys: pytest.
     assert "--mode: the table is of lnp_fusion; choose with --archs, --modes" in capsys.readouterr().err
 
 
-def test_backbones_start_from_models_of_our_own(data: Path, run: Path, trained: list[FitConfig]) -> None:
+def test_backbones_start_from_models_of_our_own(
+    data: Path, run: Path, trained: list[FitConfig], capsys: pytest.CaptureFixture[str]
+) -> None:
     starts = [run / "starts" / name / "best.keras" for name in ("mobilenet_v2", "resnet50")]
     for start in starts:
         start.parent.mkdir(parents=True)
@@ -103,6 +105,8 @@ def test_backbones_start_from_models_of_our_own(data: Path, run: Path, trained: 
     words += ["--segmenters", "none", "--init", *map(str, starts)]
     assert main(words) == 0 and [config.arch for config in trained] == ["mobilenet_v2", "resnet50"]
     assert json.loads((run / "lnp-table.json").read_text())["init"]["resnet50"] == str(starts[1])
+    assert main(words[: words.index("--init")]) == 2
+    assert "its models started from others; give the same --init" in capsys.readouterr().err
 
 
 def test_every_backbone_needs_a_start_or_none(data: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
