@@ -1,8 +1,11 @@
-"""Batch normalization in one kernel: what makes fine-tuning on a CPU twice as fast."""
+"""Batch normalization: in one kernel, which makes fine-tuning on a CPU twice as fast; and its averages, taken anew."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
 
 if TYPE_CHECKING:
     import keras
@@ -25,6 +28,28 @@ def fuse_batch_norm(model: keras.Model) -> None:
             fuse_batch_norm(layer)
         elif isinstance(layer, keras.layers.BatchNormalization) and _covered(layer):
             layer.call = _fused(layer)
+
+
+def renew_averages(model: keras.Model, batches: Iterable[npt.NDArray[Any]]) -> None:
+    """Take the moving averages of every batch normalization anew, as the mean over ``batches``.
+
+    For weights that have seen other inputs: at momentum 0.99 it takes hundreds of steps to forget variances that are a
+    thousand times too large (as after averaging weights: Izmailov et al., UAI 2018).
+
+    Args:
+        model: keeps all its other weights.
+        batches: what the model takes. None at all leave the averages as they are.
+    """
+    import keras
+
+    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    momenta = [layer.momentum for layer in layers]
+    for n, batch in enumerate(batches):
+        for layer in layers:
+            layer.momentum = n / (n + 1)
+        model(batch, training=True)
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
 
 
 def _covered(layer: keras.layers.BatchNormalization) -> bool:

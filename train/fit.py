@@ -21,7 +21,7 @@ from app.core.records import ImageU8
 from app.models.keras_form import load_model
 from train import metrics
 from train.augment import Policy
-from train.batch_norm import fuse_batch_norm
+from train.batch_norm import fuse_batch_norm, renew_averages
 from train.config import FitConfig
 from train.datasets import Sample, counts, limited
 from train.distribute import Devices, Forward, Step, connect
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 HEAD_LEARNING_RATE = 2e-3
 HEAD_EPOCH = 1_000_000
 """The data order of the first stage is that of an epoch that no run reaches."""
+RENEWING = 256
+"""Pictures over which batch normalization's averages are taken anew."""
 LOG_EVERY = 10
 """Steps between two points of a curve in TensorBoard."""
 
@@ -102,8 +104,11 @@ def fit(
         state, head = resume(model, run / "checkpoint"), None
         if state.epoch or state.step:
             print(f"resuming at epoch {state.epoch + 1}, step {state.step}", flush=True)
-        elif config.head_steps:
-            head = _fit_head(model, config, batches, devices)
+        else:
+            if "denoiser" in family(config.model).options and not config.frozen_batch_norm:
+                _renew_averages(model, config, train)
+            if config.head_steps:
+                head = _fit_head(model, config, batches, devices)
     done = state.epoch * batches.steps + state.step
     with EventLog(run / "tensorboard" if devices.chief else None, done + 1) as log, Interruption() as interruption:
         if not done:
@@ -345,6 +350,16 @@ def _build(config: FitConfig, imagenet: Path | None) -> keras.Model:
 def _plain(config: FitConfig, imagenet: Path | None) -> keras.Model:
     options = {name: getattr(config, name) for name in family(config.model).options}
     return build(config.model, config.size, imagenet, **options)
+
+
+def _renew_averages(model: keras.Model, config: FitConfig, train: Sequence[Sample]) -> None:
+    """For a backbone that has seen colours, and is to see noise. Every worker finds the same averages."""
+    plain = _plain(config, None)
+    plain.set_weights(model.get_weights())
+    crops = plain_crops(train[:: max(1, len(train) // RENEWING)], config.size, config.crop_scale)
+    batches = max(1, len(crops) // config.batch)
+    renew_averages(plain, (crops[i::batches] for i in range(batches)))  # each of all sources
+    model.set_weights(plain.get_weights())
 
 
 def _start_from(model: keras.Model, init: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from train.batch_norm import fuse_batch_norm
+from train.batch_norm import fuse_batch_norm, renew_averages
 
 keras = pytest.importorskip("keras")
 
@@ -65,3 +65,30 @@ def test_what_is_saved_is_plain_keras(tmp_path) -> None:
     again = keras.models.load_model(tmp_path / "m.keras", safe_mode=True)
     pictures = np.random.default_rng(1).normal(0, 1, (2, 12, 12, 3)).astype(np.float32)
     np.testing.assert_allclose(model.predict_on_batch(pictures), again.predict_on_batch(pictures), rtol=1e-5)
+
+
+def test_averages_taken_anew_are_those_of_the_batches_alone() -> None:
+    rng = np.random.default_rng(1)
+    batches = [rng.normal(1, 3, (8, 12, 12, 3)).astype(np.float32) for _ in range(3)]
+    model = small()
+    layer = model.layers[2]
+    layer.set_weights([*layer.get_weights()[:2], np.full(8, 1e6), np.full(8, 1e9)])
+    others = [w for other in model.layers if other.variables and other is not layer for w in other.trainable_weights]
+    before = [np.asarray(w) for w in others]
+
+    renew_averages(model, iter(batches))
+
+    seen = [np.asarray(model.layers[1](batch)) for batch in batches]
+    np.testing.assert_allclose(layer.moving_mean, np.mean([s.mean((0, 1, 2)) for s in seen], axis=0), rtol=1e-4)
+    np.testing.assert_allclose(layer.moving_variance, np.mean([s.var((0, 1, 2)) for s in seen], axis=0), rtol=1e-4)
+    assert layer.momentum == 0.9
+    for a, b in zip(before, others, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_without_batches_the_averages_stay() -> None:
+    model = small()
+    before = model.get_weights()
+    renew_averages(model, iter(()))
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)

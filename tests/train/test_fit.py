@@ -19,7 +19,7 @@ from train.config import FitConfig
 from train.datasets import Sample
 from train.distribute import Devices
 from train.runs import append_log, resume, write_facts
-from train.zoo import find_imagenet_weights
+from train.zoo import build, find_imagenet_weights
 
 keras = pytest.importorskip("keras")
 to_numpy = keras.ops.convert_to_numpy
@@ -194,6 +194,19 @@ def test_a_run_starts_from_an_earlier_model_of_another_size(data: Path, run: Pat
     assert_same_weights(first, second)
     with pytest.raises(UnmaskError, match=r"log\.csv: not a model of this family .* check --init"):
         fitting.fit(config, data, another(run, "third"), imagenet=None, init=run / "log.csv")
+
+
+def test_averages_of_colours_are_not_kept_for_noise(data: Path, run: Path) -> None:
+    colours = build("mobilenet_v2", 32, None)
+    for layer in colours.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.moving_variance.assign(np.full(layer.moving_variance.shape, 1e9))
+    colours.save(run / "colours.keras")
+    config = FitConfig(model="lnp_fusion", segmenter="none", size=32, epochs=1, batch=4, limit=8)
+    fitting.fit(config, data, run, imagenet=None, init=run / "colours.keras")
+    model = keras.saving.load_model(run / "best.keras", compile=False, safe_mode=True)
+    kept = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
+    assert len(kept) > 50 and max(float(np.max(layer.moving_variance)) for layer in kept) < 1e6
 
 
 def test_early_stopping_says_so(
