@@ -19,6 +19,7 @@ from train.config import FitConfig
 from train.datasets import read_prepared
 from train.fit import predict
 from train.pipeline import plain_crops
+from train.runs import write_origin
 
 SAME = ("model", "arch", "mode", "size", "crop_scale")
 """Options that runs must share: the mean of different models is none."""
@@ -29,7 +30,7 @@ def average(runs: Sequence[Path], data: Path, run: Path) -> dict[str, float]:
 
     Args:
         runs: folders of finished fits of one family, at least two.
-        run: gets ``best.keras``, and ``config.json`` and ``prepared.csv`` of the first run.
+        run: gets ``best.keras``, and ``origin.json``, and ``config.json`` and ``prepared.csv`` of the first run.
 
     Returns:
         The AUC on the validation split of every run, by its path, and of the ``mean``.
@@ -73,5 +74,6 @@ def average(runs: Sequence[Path], data: Path, run: Path) -> dict[str, float]:
     model.save(partial)
     partial.replace(run / "best.keras")
     config.write(run / "config.json")
+    write_origin(run, runs)
     shutil.copyfile(runs[0] / "prepared.csv", run / "prepared.csv")
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from train.config import FitConfig
 from train.datasets import counts, read_prepared
 from train.fit import chosen_samples
 from train.prepare import TABLE
+from train.runs import origin
 
 LOG = "log.csv"
 
@@ -66,6 +67,32 @@ def read_course(run: Path) -> Course | None:
         epochs=len(rows),
         seconds=rows[max(rows)][1] + (0.0 if head is None else head[1]),
         pictures=_pictures(run, len(rows)),
+    )
+
+
+def whole_course(run: Path) -> Course | None:
+    """The course of ``run`` with the epochs, seconds and pictures of all runs that its weights came from, each once.
+
+    None where one of them has no log: part of the cost would pass for the whole.
+
+    Raises:
+        UnmaskError: a log or an ``origin.json`` cannot be read.
+    """
+    folders, courses = [run.resolve()], []
+    for folder in folders:  # which grow on the way
+        parents = origin(folder)
+        folders += [parent for parent in parents if parent not in folders]
+        course = read_course(folder)
+        if course is not None:
+            courses.append(course)
+        elif not parents:  # with parents it is a mean of weights, which costs no training
+            return None
+    pictures = [course.pictures for course in courses]
+    return replace(
+        courses[0],
+        epochs=sum(course.epochs for course in courses),
+        seconds=sum(course.seconds for course in courses),
+        pictures=None if None in pictures else sum(p for p in pictures if p is not None),
     )
 
 

@@ -29,7 +29,7 @@ from train.pipeline import Mixture, TrainingBatches, plain_crops
 from train.prepare import prepared_samples
 from train.progress import training_progress
 from train.reconstruct import reconstruct
-from train.runs import Interruption, State, append_log, checkpoint, claim, resume, write_facts
+from train.runs import Interruption, State, append_log, checkpoint, claim, resume, write_facts, write_origin
 from train.segment import cut_out_for
 from train.tensorboard import EventLog
 from train.zoo import build, family
@@ -60,9 +60,9 @@ def fit(
     """Train ``config.model`` on ``data`` and keep everything under ``run``.
 
     A run folder that holds a checkpoint is continued from it, with the same data order. Left in the folder:
-    ``config.json``, ``facts.json`` (data hash, versions, commit), ``prepared.csv``, ``left_out.txt``, ``log.csv``,
-    ``tensorboard/``, ``checkpoint/`` and ``best.keras``, the model of the epoch with the best AUC on the validation
-    split.
+    ``config.json``, ``facts.json`` (data hash, versions, commit), ``origin.json`` (of ``init``), ``prepared.csv``,
+    ``left_out.txt``, ``log.csv``, ``tensorboard/``, ``checkpoint/`` and ``best.keras``, the model of the epoch with the
+    best AUC on the validation split.
 
     Args:
         imagenet: weights to start from; None starts from scratch.
@@ -105,6 +105,8 @@ def fit(
         if state.epoch or state.step:
             print(f"resuming at epoch {state.epoch + 1}, step {state.step}", flush=True)
         else:
+            if devices.chief and init is not None and (init.parent / "config.json").is_file():
+                write_origin(run, [init.parent])
             if "denoiser" in family(config.model).options and not config.frozen_batch_norm:
                 _renew_averages(model, config, train)
             if config.head_steps:

@@ -25,6 +25,7 @@ from train.datasets import Sample
 if TYPE_CHECKING:
     import keras
 
+ORIGIN = "origin.json"
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "opencv-contrib-python", "mediapipe")
 
 
@@ -97,6 +98,29 @@ def claim(run: Path, config: FitConfig) -> None:
             )
         return
     config.write(path)
+
+
+def write_origin(run: Path, parents: Sequence[Path]) -> None:
+    """Keep in ``origin.json`` which runs the weights of ``run`` started from, as paths from its folder."""
+    parents_from_here = [Path(os.path.relpath(parent.resolve(), run.resolve())).as_posix() for parent in parents]
+    partial = run / "origin.partial.json"
+    partial.write_text(json.dumps({"schema": 1, "runs": parents_from_here}, indent=2) + "\n", encoding="utf-8")
+    partial.replace(run / ORIGIN)
+
+
+def origin(run: Path) -> list[Path]:
+    """The runs that ``run`` started from; none where it began by itself, or does not tell.
+
+    Raises:
+        UnmaskError: ``origin.json`` cannot be read.
+    """
+    path = run / ORIGIN
+    if not path.is_file():
+        return []
+    try:
+        return [(run / parent).resolve() for parent in json.loads(path.read_text(encoding="utf-8"))["runs"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UnmaskError(f"{path}: does not name runs ({error!r}); restore it, or remove it") from None
 
 
 def append_log(path: Path, row: dict[str, float]) -> None:

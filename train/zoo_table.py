@@ -19,7 +19,7 @@ from app.models.artifact import load_classifier
 from app.models.keras_form import load_model, with_evidence_map
 from app.models.runtimes import Classifier, OpenVINOClassifier, import_openvino
 from train import metrics
-from train.course import Course, read_course
+from train.course import Course, whole_course
 from train.evaluate import plain, probabilities
 from train.export import to_openvino
 from train.metrics import Estimate
@@ -136,7 +136,7 @@ def table(entries: Sequence[Entry], data: Path | None, *, rounds: int = ROUNDS, 
             *quality,
             left_out_auc(e.run),
             speed,
-            None if e.run is None else read_course(e.run),
+            None if e.run is None else whole_course(e.run),
         )
         for e, quality, speed in zip(entries, qualities, speeds, strict=True)
     ]
@@ -211,7 +211,11 @@ def as_markdown(lines: Sequence[Line], where: str) -> str:
         out.append("| " + " | ".join(cells) + " |")
     counts = sorted({x.pictures for x in lines if x.pictures is not None})
     told = " or ".join(f"{n:,}" for n in counts) or "–"
-    out += ["", f"Test split: {told} pictures; intervals are 95 %. Speed: {where}, medians, models in turn."]
+    out += [
+        "",
+        f"Test split: {told} pictures; intervals are 95 %. Speed: {where}, medians, models in turn. "
+        "Training: as logged, with all runs that the weights came from.",
+    ]
     return "\n".join(out) + "\n"
 
 

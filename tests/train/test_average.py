@@ -13,6 +13,7 @@ from app.models.keras_form import load_model
 from tests.train.test_fit import CONFIG
 from train.__main__ import main
 from train.fit import fit
+from train.runs import origin
 
 pytestmark = pytest.mark.usefixtures("tiny_family")
 
@@ -34,7 +35,13 @@ def test_the_mean_of_two_runs_is_a_run_that_can_be_exported(
     assert "mean: validation AUC" in capsys.readouterr().out
     for a, b, m in zip(weights(run), weights(second), weights(tmp_path / "mean"), strict=True):
         np.testing.assert_allclose(m, (a + b) / 2, rtol=1e-5, atol=1e-6)
-    assert {p.name for p in (tmp_path / "mean").iterdir()} == {"best.keras", "config.json", "prepared.csv"}
+    assert {p.name for p in (tmp_path / "mean").iterdir()} == {
+        "best.keras",
+        "config.json",
+        "origin.json",
+        "prepared.csv",
+    }
+    assert origin(tmp_path / "mean") == [run.resolve(), second.resolve()]
 
     assert main(verb) == 2
     assert "at least two run folders" in capsys.readouterr().err

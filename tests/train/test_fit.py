@@ -18,7 +18,7 @@ from train import fit as fitting
 from train.config import FitConfig
 from train.datasets import Sample
 from train.distribute import Devices
-from train.runs import append_log, resume, write_facts
+from train.runs import append_log, origin, resume, write_facts
 from train.zoo import build, find_imagenet_weights
 
 keras = pytest.importorskip("keras")
@@ -192,6 +192,7 @@ def test_a_run_starts_from_an_earlier_model_of_another_size(data: Path, run: Pat
     )
     second = fitting.fit(config, data, another(run, "second"), imagenet=None, init=first)
     assert_same_weights(first, second)
+    assert origin(second.parent) == [run.resolve()] and origin(run) == []
     with pytest.raises(UnmaskError, match=r"log\.csv: not a model of this family .* check --init"):
         fitting.fit(config, data, another(run, "third"), imagenet=None, init=run / "log.csv")
 

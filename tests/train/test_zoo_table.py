@@ -16,8 +16,9 @@ from tests.train.test_report import rows
 from train import zoo_table
 from train.commands import WEIGHTS
 from train.config import FitConfig
-from train.course import Course, read_course
+from train.course import Course, read_course, whole_course
 from train.metrics import Estimate
+from train.runs import write_origin
 from train.scores import write_scores
 from train.zoo_figure import draw
 from train.zoo_table import NONE, Line, Speed, as_markdown, entry, left_out_auc
@@ -117,3 +118,23 @@ def test_a_course_tells_stages_and_cost(tmp_path: Path) -> None:
     log.write_text("epoch,loss\n1,x\n")
     with pytest.raises(UnmaskError, match=r"log\.csv: is no log of train fit"):
         read_course(tmp_path)
+
+
+def test_the_cost_is_that_of_all_runs_that_the_weights_came_from(tmp_path: Path) -> None:
+    first, second, third, mean = folders = [tmp_path / "here" / name for name in ("first", "second", "third", "mean")]
+    for n, folder in enumerate(folders):
+        folder.mkdir(parents=True)
+        if folder != mean:
+            (folder / "log.csv").write_text(f"epoch,loss,valid_auc,valid_acc,seconds\n1,0.9,0.{7 + n},0.6,{10**n}\n")
+    write_origin(second, [first])
+    write_origin(third, [first])
+    write_origin(mean, [second, third])
+    course = whole_course(mean)
+    assert course is not None and (course.seconds, course.epochs, course.pictures) == (111, 3, None)
+    moved = (tmp_path / "here").rename(tmp_path / "there")
+    assert whole_course(moved / "mean") == course
+    (moved / "first" / "log.csv").unlink()
+    assert whole_course(moved / "mean") is None  # what is known of it would pass for the whole
+    (moved / "mean" / "origin.json").write_text('{"runs": 3}')
+    with pytest.raises(UnmaskError, match=r"origin\.json: does not name runs"):
+        whole_course(moved / "mean")
