@@ -22,6 +22,7 @@ from app.core.errors import UnmaskError
 from app.core.records import ImageU8
 from app.models.runtimes import import_openvino
 from app.models.signal_stack import signal_stack_kept
+from app.vision.telemetry import refuse_telemetry
 from train.blend import main_points
 from train.config import IN_MODEL, FitConfig
 from train.datasets import Sample
@@ -72,6 +73,7 @@ class MediaPipeSegmenter:
                 f"{path}: no such file; download this model of MediaPipe's image segmenter and put it there, "
                 "or choose --segmenter landmarks"
             )
+        refuse_telemetry()
         import mediapipe
         from mediapipe.tasks.python import BaseOptions, vision
 

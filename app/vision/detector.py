@@ -17,6 +17,7 @@ from app.core.errors import UnmaskError
 from app.core.records import Box, Detection, ImageU8
 from app.models.artifact import WEIGHTS
 from app.vision.quiet import stderr_silenced
+from app.vision.telemetry import refuse_telemetry
 
 FULL_RANGE = "face_detection_full_range_sparse.tflite"
 SHORT_RANGE = "face_detection_short_range.tflite"
@@ -137,11 +138,12 @@ def _verified_bytes(path: Path) -> bytes:
 
 
 def _import_mediapipe() -> tuple[Any, Any, Any]:
-    """Import MediaPipe without TensorFlow and matplotlib, which serve nothing here.
+    """Import MediaPipe without its telemetry, and without TensorFlow and matplotlib, which serve nothing here.
 
     TensorFlow costs 8.5 s and 700 MB where it is installed; mediapipe guards its import with a try block. matplotlib
     costs a second; one function that plots landmarks uses it, so an empty module does.
     """
+    refuse_telemetry()
     plotting = ModuleType("matplotlib.pyplot")
     stand_ins = {"tensorflow": None, "matplotlib": ModuleType("matplotlib"), "matplotlib.pyplot": plotting}
     hidden = {name: module for name, module in stand_ins.items() if name not in sys.modules}

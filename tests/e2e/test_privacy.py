@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -66,6 +67,28 @@ def sockets_of(pid: int) -> set[str]:
     return held & network
 
 
+class Trap:
+    """A proxy that native code would go through; a look-up of a name alone would be over too soon to be seen."""
+
+    def __init__(self) -> None:
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.address = f"http://127.0.0.1:{self._server.getsockname()[1]}"
+
+    def caught(self) -> list[bytes]:
+        """The first words of everyone who has come."""
+        found = []
+        self._server.setblocking(False)
+        while True:
+            try:
+                visitor, _ = self._server.accept()
+            except BlockingIOError:
+                self._server.close()
+                return found
+            with visitor:
+                visitor.settimeout(5)
+                found.append(visitor.recv(200))
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 @pytest.mark.parametrize("verb", ["scan", "image", "models", "info", "window"])
 def test_no_network_and_no_file_that_was_not_asked_for(verb: str, tmp_path: Path) -> None:
@@ -83,6 +106,9 @@ def test_no_network_and_no_file_that_was_not_asked_for(verb: str, tmp_path: Path
         "window": ["-c", WINDOW],
     }[verb]
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("XDG_", "UNMASK_")) and k != "DISPLAY"}
+    trap = Trap()
+    kept = {k: v for k, v in kept.items() if k.lower() != "no_proxy"}
+    kept |= dict.fromkeys(("https_proxy", "HTTPS_PROXY", "http_proxy", "all_proxy", "ALL_PROXY"), trap.address)
     process = subprocess.Popen(
         [sys.executable, *command],
         cwd=here,
@@ -106,6 +132,7 @@ def test_no_network_and_no_file_that_was_not_asked_for(verb: str, tmp_path: Path
     said = process.stderr.read().decode(errors="replace")
     assert process.returncode == 0, said
     assert not found, "a network socket was opened"
+    assert not trap.caught(), "something would have gone over the network"
     runs = {"scan": {"runs"}, "image": {"runs"}}.get(verb, set())
     assert {p.name for p in here.iterdir()} == {"picture.png"} | runs
     assert list(temporary.iterdir()) == []
