@@ -20,9 +20,9 @@ from rich.progress import track
 from app.core.crops import crop_face, square_around
 from app.core.errors import UnmaskError
 from app.core.records import ImageU8
+from app.core.telemetry import refuse_telemetry
 from app.models.runtimes import import_openvino
 from app.models.signal_stack import signal_stack_kept
-from app.vision.telemetry import refuse_telemetry
 from train.blend import main_points
 from train.config import IN_MODEL, FitConfig
 from train.datasets import Sample

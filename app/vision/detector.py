@@ -15,9 +15,9 @@ import numpy as np
 from app import MOST_SIDE
 from app.core.errors import UnmaskError
 from app.core.records import Box, Detection, ImageU8
+from app.core.telemetry import refuse_telemetry
 from app.models.artifact import WEIGHTS
 from app.vision.quiet import stderr_silenced
-from app.vision.telemetry import refuse_telemetry
 
 FULL_RANGE = "face_detection_full_range_sparse.tflite"
 SHORT_RANGE = "face_detection_short_range.tflite"

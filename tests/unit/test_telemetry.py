@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.vision.telemetry import NOWHERE, refuse_telemetry
+from app.core.telemetry import NOWHERE, refuse_telemetry
 
 
 @pytest.mark.parametrize(
