@@ -73,6 +73,7 @@ def read_course(run: Path) -> Course | None:
 def whole_course(run: Path) -> Course | None:
     """The course of ``run`` with the epochs, seconds and pictures of all runs that its weights came from, each once.
 
+    The AUCs and the best epoch are those of ``run``, or where it is a mean of weights, of the first run averaged.
     None where one of them has no log: part of the cost would pass for the whole.
 
     Raises:

@@ -18,13 +18,12 @@ import numpy.typing as npt
 
 from app.core.errors import UnmaskError
 from app.core.records import ImageU8
-from app.models.keras_form import load_model
 from train import metrics
 from train.augment import Policy
-from train.batch_norm import fuse_batch_norm, renew_averages
 from train.config import FitConfig
 from train.datasets import Sample, counts, limited
 from train.distribute import Devices, Forward, Step, connect
+from train.model import built_for_training, renew_averages_on, save_float32, start_from_file
 from train.pipeline import Mixture, TrainingBatches, plain_crops
 from train.prepare import prepared_samples
 from train.progress import training_progress
@@ -32,7 +31,7 @@ from train.reconstruct import reconstruct
 from train.runs import Interruption, State, append_log, checkpoint, claim, resume, write_facts, write_origin
 from train.segment import cut_out_for
 from train.tensorboard import EventLog
-from train.zoo import build, family
+from train.zoo import family
 
 if TYPE_CHECKING:
     import keras
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
 HEAD_LEARNING_RATE = 2e-3
 HEAD_EPOCH = 1_000_000
 """The data order of the first stage is that of an epoch that no run reaches."""
-RENEWING = 256
-"""Pictures over which batch normalization's averages are taken anew."""
 LOG_EVERY = 10
 """Steps between two points of a curve in TensorBoard."""
 
@@ -74,7 +71,7 @@ def fit(
 
     Raises:
         UnmaskError: the data cannot be used, ``run`` belongs to a run with another config or other data, the devices
-            cannot be used, or the loss is no number any more.
+            cannot be used, the loss is no number any more, or every picture gets the same score.
     """
     devices = connect(distribute, config.batch)
 
@@ -98,18 +95,19 @@ def fit(
 
     keras.utils.set_random_seed(config.seed)
     with devices.scope():
-        model = _build(config, imagenet)
+        model = built_for_training(config, imagenet)
         if init is not None:
-            _start_from(model, init)
+            start_from_file(model, init)
         state, head = resume(model, run / "checkpoint"), None
-        if state.epoch or state.step:
-            print(f"resuming at epoch {state.epoch + 1}, step {state.step}", flush=True)
-        else:
-            if devices.chief and init is not None and (init.parent / "config.json").is_file():
-                write_origin(run, [init.parent])
-            if "denoiser" in family(config.model).options and not config.frozen_batch_norm:
-                _renew_averages(model, config, train)
-            if config.head_steps:
+    if state.epoch or state.step:
+        print(f"resuming at epoch {state.epoch + 1}, step {state.step}", flush=True)
+    else:
+        if devices.chief and init is not None and (init.parent / "config.json").is_file():
+            write_origin(run, [init.parent])
+        if "denoiser" in family(config.model).options and not config.frozen_batch_norm:
+            renew_averages_on(train, model, config)
+        if config.head_steps:
+            with devices.scope():
                 head = _fit_head(model, config, batches, devices)
     done = state.epoch * batches.steps + state.step
     with EventLog(run / "tensorboard" if devices.chief else None, done + 1) as log, Interruption() as interruption:
@@ -216,7 +214,7 @@ class _Training:
             "seconds": round(state.seconds),
         }
         if row["valid_auc"] > state.best_auc:
-            _save_float32(self.model, config, self.run / "best.keras")
+            save_float32(self.model, config, self.run / "best.keras")
         self.model.set_weights(trained)
         append_log(self.run / "log.csv", row)
         self.log.scalars(self.done, {k.replace("_", "/", 1): v for k, v in row.items() if k.startswith("valid_")})
@@ -327,62 +325,12 @@ def _fit_head(model: keras.Model, config: FitConfig, batches: TrainingBatches, d
     return _Head(float(np.mean(losses)), time.monotonic() - started)
 
 
-def _build(config: FitConfig, imagenet: Path | None) -> keras.Model:
-    import keras
-
-    keras.config.set_dtype_policy("mixed_bfloat16" if config.mixed_precision else "float32")
-    try:
-        model = _plain(config, imagenet)
-    finally:
-        keras.config.set_dtype_policy("float32")
-    if config.frozen_batch_norm:
-        for layer in model.layers:
-            if isinstance(layer, keras.layers.BatchNormalization):
-                layer.trainable = False
-    fuse_batch_norm(model)
-    optimizer = keras.optimizers.AdamW(
-        config.learning_rate, weight_decay=config.weight_decay, use_ema=config.ema > 0, ema_momentum=config.ema or 0.99
-    )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    model.compile(optimizer, keras.losses.BinaryCrossentropy(from_logits=True), jit_compile=False)
-    optimizer.build(model.trainable_variables)
-    return model
-
-
-def _plain(config: FitConfig, imagenet: Path | None) -> keras.Model:
-    options = {name: getattr(config, name) for name in family(config.model).options}
-    return build(config.model, config.size, imagenet, **options)
-
-
-def _renew_averages(model: keras.Model, config: FitConfig, train: Sequence[Sample]) -> None:
-    """For a backbone that has seen colours, and is to see noise. Every worker finds the same averages."""
-    plain = _plain(config, None)
-    plain.set_weights(model.get_weights())
-    crops = plain_crops(train[:: max(1, len(train) // RENEWING)], config.size, config.crop_scale)
-    batches = max(1, len(crops) // config.batch)
-    renew_averages(plain, (crops[i::batches] for i in range(batches)))  # each of all sources
-    model.set_weights(plain.get_weights())
-
-
-def _start_from(model: keras.Model, init: Path) -> None:
-    from train.zoo.transfer import start_from
-
-    try:
-        start_from(model, load_model(init))
-    except (ValueError, OSError) as error:
-        raise UnmaskError(f"{init}: not a model of this family ({str(error).splitlines()[0]}); check --init") from None
-
-
-def _save_float32(model: keras.Model, config: FitConfig, path: Path) -> None:
-    """Write the model without its optimizer and computing in float32, whatever it trained in."""
-    plain = _plain(config, None)
-    plain.set_weights(model.get_weights())
-    partial = path.with_name("best.partial.keras")
-    plain.save(partial)
-    partial.replace(path)
-
-
 def _validation(valid: Sequence[Sample], logits: Logits) -> dict[str, float]:
+    if logits.size > 1 and np.ptp(logits) == 0:
+        raise UnmaskError(
+            f"all {logits.size} validation pictures get the same score: the network is dead, its activations are 0 "
+            "whatever it sees; train it in a new --run with another --seed or a lower --learning-rate"
+        )
     targets = np.asarray([s.target for s in valid])
     row = {
         "valid_auc": round(metrics.auc(targets, logits), 5),

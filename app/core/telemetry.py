@@ -13,9 +13,9 @@ NOWHERE = "nowhere://"
 def refuse_telemetry(environ: MutableMapping[str, str] = os.environ) -> None:
     """Give MediaPipe's uploader a proxy that does not exist; call before MediaPipe is imported.
 
-    Since 0.10.3x MediaPipe's library posts what it is used for to :data:`HOST`, from a thread of its own and without
-    an option against it (github.com/google-ai-edge/mediapipe/issues/6291). On Linux it does so through libcurl, which
-    obeys ``https_proxy``. Nothing else here does: FFmpeg reads ``http_proxy``, for https as well.
+    At least since 0.10.35 MediaPipe's library posts what it is used for to :data:`HOST`, from a thread of its own and
+    without an option against it (github.com/google-ai-edge/mediapipe/issues/6291). On Linux it does so through
+    libcurl, which obeys ``https_proxy``. Nothing else here does: FFmpeg reads ``http_proxy``, for https as well.
 
     Args:
         environ: of this process and those that it starts. ``no_proxy`` keeps all that does not cover the host.

@@ -7,18 +7,26 @@ from typing import Any
 
 import numpy as np
 
+from app.core.errors import UnmaskError
+
 
 def load_model(path: Path) -> Any:
     """The Keras model in a ``.keras`` file, without its optimizer and with ``safe_mode``: a file runs no code.
 
     Raises:
-        ValueError, OSError, TypeError, KeyError: the file is not a model that loads safely.
+        UnmaskError: there is no such file, it is damaged, or it is not a model that loads safely.
     """
     import keras
 
     from app.models import layers  # noqa: F401 - registers the layers of our own
 
-    return keras.saving.load_model(path, compile=False, safe_mode=True)
+    if not path.is_file():  # Keras would take a folder too.
+        raise UnmaskError(f"{path}: no such file; name a .keras model")
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Whatever a damaged archive, or one made to harm, brings the readers inside Keras to.
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UnmaskError(f"{path}: the model cannot be loaded safely ({reason}); restore the file") from None
 
 
 def with_evidence_map(model: Any) -> Any:

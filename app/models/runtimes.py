@@ -155,11 +155,8 @@ class TensorFlowClassifier:
         try:
             with tf.device(device):
                 with_map = with_evidence_map(load_model(self._path))
-        except (ValueError, OSError, TypeError, KeyError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UnmaskError(
-                f"{self._path}: the model cannot be loaded safely ({reason}); restore the weights folder"
-            ) from None
+        except ValueError as error:
+            raise UnmaskError(f"{self._path}: {error}; restore the weights folder") from None
 
         def call(crops: Any) -> Any:
             with tf.device(device):

@@ -221,6 +221,22 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
         TensorFlowClassifier(tmp_path / "model.keras", SIZE)
 
 
+@pytest.mark.parametrize("place", ["weights", "contents"])
+def test_a_damaged_model_is_refused(tmp_path: Path, tiny: Tiny, place: str) -> None:
+    """A byte of the weights, or of the archive's list of contents, is another."""
+    content = bytearray(tiny.path.read_bytes())
+    content[{"weights": content.find(b"\x89HDF") + 9, "contents": content.rfind(b"PK\x01\x02")}[place]] ^= 0xFF
+    (tmp_path / "model.keras").write_bytes(content)
+    with pytest.raises(UnmaskError, match=r"model\.keras: the model cannot be loaded safely \(.+\); restore the file"):
+        TensorFlowClassifier(tmp_path / "model.keras", SIZE)
+
+
+def test_a_model_that_is_not_there_is_told(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "none.keras"):
+        with pytest.raises(UnmaskError, match=r"no such file; name a \.keras model"):
+            TensorFlowClassifier(path, SIZE)
+
+
 @pytest.mark.parametrize("ending", ["max pooling", "flatten, two units", "two units", "sigmoid"])
 def test_a_model_that_ends_otherwise_has_no_map(ending: str) -> None:
     import keras

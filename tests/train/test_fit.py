@@ -18,6 +18,7 @@ from train import fit as fitting
 from train.config import FitConfig
 from train.datasets import Sample
 from train.distribute import Devices
+from train.model import built_for_training
 from train.runs import append_log, origin, resume, write_facts
 from train.zoo import build, find_imagenet_weights
 
@@ -46,6 +47,8 @@ def weights_of(path: Path) -> list[np.ndarray]:
 
 
 def log_of(run: Path) -> list[dict[str, str]]:
+    if not (run / "log.csv").exists():
+        return []
     with (run / "log.csv").open() as file:
         return list(csv.DictReader(file))
 
@@ -120,7 +123,7 @@ def test_a_killed_run_resumes_as_if_nothing_had_happened(
     with pytest.raises(Killed):
         fitting.fit(config, data, run, imagenet=None)
     monkeypatch.setattr(fitting, "checkpoint", write)
-    state = resume(fitting._build(config, None), run / "checkpoint")
+    state = resume(built_for_training(config, None), run / "checkpoint")
     assert state.epoch == 1 and state.step > 0
     assert_same_weights(expected, fitting.fit(config, data, run, imagenet=None))
     finished, uninterrupted = checkpoint_of(run), checkpoint_of(whole)
@@ -160,14 +163,14 @@ def test_the_average_of_the_weights_is_validated_and_kept(
         np.testing.assert_allclose(a, to_numpy(w), rtol=1e-4, atol=1e-5)
         assert not np.allclose(last, to_numpy(w), atol=1e-4)
     # Training goes on from the weights themselves.
-    model = fitting._build(config, None)
+    model = built_for_training(config, None)
     resume(model, run / "checkpoint")
     np.testing.assert_allclose(to_numpy(model.trainable_weights[0]), history[-1][0], rtol=1e-5, atol=1e-6)
 
 
 def test_the_head_learns_alone_first(data: Path, run: Path, samples: list[Sample]) -> None:
     config = dataclasses.replace(STAGED, head_steps=8)  # more than the six steps of an epoch
-    model = fitting._build(config, None)
+    model = built_for_training(config, None)
     before = [to_numpy(w) for w in model.weights]
     optimizer, trainable = model.optimizer, [w.path for w in model.trainable_weights]
     batches = fitting._batches([s for s in samples if s.split == "train"], config, run, Devices())
@@ -179,7 +182,7 @@ def test_the_head_learns_alone_first(data: Path, run: Path, samples: list[Sample
 
 def test_frozen_batch_norm_keeps_statistics_and_scales(data: Path, run: Path) -> None:
     config = dataclasses.replace(CONFIG, frozen_batch_norm=True, epochs=1)
-    start = {w.path: to_numpy(w) for w in _batch_norm(fitting._build(config, None)).weights}
+    start = {w.path: to_numpy(w) for w in _batch_norm(built_for_training(config, None)).weights}
     model = keras.saving.load_model(fitting.fit(config, data, run, imagenet=None), compile=False, safe_mode=True)
     after = _batch_norm(model)
     assert all(np.array_equal(a, to_numpy(w)) for a, w in zip(start.values(), after.weights, strict=True))
@@ -193,8 +196,10 @@ def test_a_run_starts_from_an_earlier_model_of_another_size(data: Path, run: Pat
     second = fitting.fit(config, data, another(run, "second"), imagenet=None, init=first)
     assert_same_weights(first, second)
     assert origin(second.parent) == [run.resolve()] and origin(run) == []
-    with pytest.raises(UnmaskError, match=r"log\.csv: not a model of this family .* check --init"):
-        fitting.fit(config, data, another(run, "third"), imagenet=None, init=run / "log.csv")
+    other = another(run, "third") / "mobile.keras"
+    build("mobilenet_v2", 32, None).save(other)
+    with pytest.raises(UnmaskError, match=r"mobile\.keras: not a model of this family .* check --init"):
+        fitting.fit(config, data, other.parent, imagenet=None, init=other)
 
 
 def test_averages_of_colours_are_not_kept_for_noise(data: Path, run: Path) -> None:
@@ -225,6 +230,23 @@ def test_a_loss_that_is_no_number_is_told(data: Path, run: Path, monkeypatch: py
     monkeypatch.setattr(fitting.Devices, "step", lambda self, model: lambda crops, targets: float("nan"))
     with pytest.raises(UnmaskError, match=r"the loss is nan at step 1; lower --learning-rate"):
         fitting.fit(CONFIG, data, run, imagenet=None)
+
+
+def test_a_dead_network_is_told_after_an_epoch(data: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of the wide and shallow CNN, whose 32 rectified units may all end up below 0."""
+    build_alive = fitting.built_for_training
+
+    def built_dead(config: FitConfig, imagenet: Path | None) -> keras.Model:
+        model = build_alive(config, imagenet)
+        norm = _batch_norm(model)
+        norm.gamma.assign(np.zeros(norm.gamma.shape))
+        norm.beta.assign(np.full(norm.beta.shape, -1e3))
+        return model
+
+    monkeypatch.setattr(fitting, "built_for_training", built_dead)
+    with pytest.raises(UnmaskError, match="all 24 validation pictures get the same score: the network is dead"):
+        fitting.fit(CONFIG, data, run, imagenet=None)
+    assert log_of(run) == [] and not (run / "best.keras").exists()
 
 
 def test_a_share_is_taken_evenly_from_every_source_and_sources_can_be_left_out(samples: list[Sample]) -> None:
@@ -261,7 +283,7 @@ def test_the_log_has_one_row_an_epoch(tmp_path: Path) -> None:
 
 
 def test_mixed_precision_keeps_variables_and_logit_exact() -> None:
-    model = fitting._build(FitConfig(model="tiny", size=32, mixed_precision=True), None)
+    model = built_for_training(FitConfig(model="tiny", size=32, mixed_precision=True), None)
     assert model.get_layer("relu").compute_dtype == "bfloat16"
     assert model.outputs[0].dtype == "float32"
     assert {w.dtype for w in model.trainable_weights} == {"float32"}

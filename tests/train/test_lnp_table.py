@@ -110,8 +110,15 @@ def test_backbones_start_from_models_of_our_own(
 
 
 def test_every_backbone_needs_a_start_or_none(data: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["lnp-table", "--data", str(data), "--run", str(run), "--init", "a/best.keras"]) == 2
-    assert "--init a/best.keras: give one best.keras of each of mobilenet_v2, resnet50" in capsys.readouterr().err
+    words = ["lnp-table", "--data", str(data), "--run", str(run), "--init", str(run)]
+    assert main(words) == 2
+    assert (
+        f"{run / 'best.keras'}: no such file; give --init a finished run, or a .keras file" in capsys.readouterr().err
+    )
+    (run / "best.keras").touch()
+    FitConfig(model="resnet50").write(run / "config.json")
+    assert main(words) == 2
+    assert f"--init {run}: give one run of each of mobilenet_v2, resnet50" in capsys.readouterr().err
 
 
 def test_what_the_app_does_not_have_is_not_exported(data: Path, run: Path, samples: list[Sample]) -> None:

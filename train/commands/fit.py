@@ -44,8 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--init",
         type=Path,
-        metavar="FILE",
-        help="start from this .keras model of the same family, or of lnp_fusion's --arch",
+        metavar="RUN|FILE",
+        help="start from the best model of this run, or this .keras file, of the same family or of lnp_fusion's --arch",
     )
     parser.add_argument(
         "--distribute",
@@ -101,11 +101,24 @@ def imagenet_from(args: argparse.Namespace, config: FitConfig) -> Path | None:
     return path
 
 
+def init_from(path: Path) -> Path:
+    """The ``.keras`` file to start from: ``path``, or the best model of the run in that folder.
+
+    Raises:
+        UnmaskError: there is none.
+    """
+    file = path / "best.keras" if path.is_dir() else path
+    if not file.is_file():
+        raise UnmaskError(f"{file}: no such file; give --init a finished run, or a .keras file")
+    return file
+
+
 def run(args: argparse.Namespace) -> int:
     from train.fit import fit
 
     config = config_from(args)
     imagenet = imagenet_from(args, config) if args.init is None or config.reconstructed else None
-    best = fit(config, args.data, args.run, imagenet=imagenet, init=args.init, distribute=args.distribute)
+    init = init_from(args.init) if args.init is not None else None
+    best = fit(config, args.data, args.run, imagenet=imagenet, init=init, distribute=args.distribute)
     print(f"best model: {best}")
     return 0

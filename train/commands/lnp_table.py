@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from app.core.errors import UnmaskError
-from train.commands.fit import add_fit_arguments, config_from, imagenet_from
+from train.commands.fit import add_fit_arguments, config_from, imagenet_from, init_from
 from train.config import ARCHS, SEGMENTERS
 
 HELP = "train and test lnp_fusion in every mode, on every backbone, with and without a face mask; one table"
@@ -27,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         default=[],
-        metavar="FILE",
-        help="best.keras of a run of each of --archs to start from, instead of ImageNet's weights",
+        metavar="RUN",
+        help="a run of each of --archs to start from, instead of ImageNet's weights",
     )
 
 
@@ -39,11 +39,9 @@ def run(args: argparse.Namespace) -> int:
     for name in ("model", "arch", "mode", "segmenter"):
         if getattr(args, name) is not None:
             raise UnmaskError(f"--{name}: the table is of lnp_fusion; choose with --archs, --modes and --segmenters")
-    init = {family_of(path.parent): path for path in args.init}
+    init = {family_of(path.parent): path for path in map(init_from, args.init)}
     if init and sorted(init) != sorted(args.archs):
-        raise UnmaskError(
-            f"--init {' '.join(map(str, args.init))}: give one best.keras of each of {', '.join(args.archs)}"
-        )
+        raise UnmaskError(f"--init {' '.join(map(str, args.init))}: give one run of each of {', '.join(args.archs)}")
     if args.preset is None:
         args.preset = "lnp_fusion"
     lines = lnp_table(
