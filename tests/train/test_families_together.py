@@ -49,7 +49,14 @@ def test_two_families_from_pictures_to_comparison_table_and_filters(
     assert "Stages of the training" in page and page.count("data:image/jpeg") == 2 * 2 * 2
     assert "shows pictures of people" in page
 
-    assert main(["zoo-table", *words, "--to", str(tmp_path / "zoo"), "--rounds", "2"]) == 0
+    for wrong, told in (
+        ([], "give --to DIR"),
+        (["--show", "1"], "leave it out, or --zoo"),
+        (["--rounds", "0"], "at least 1"),
+    ):
+        assert main(["compare", "--zoo", *words, *wrong, *(["--to", str(tmp_path / "zoo")] if wrong else [])]) == 2
+        assert told in capsys.readouterr().err
+    assert main(["compare", "--zoo", *words, "--to", str(tmp_path / "zoo"), "--rounds", "2"]) == 0
     models = json.loads((tmp_path / "zoo" / "zoo.json").read_text())["models"]
     assert [m["parameters"] for m in models] == [257, 32 * 32 * 3 + 1]
     assert all(m["cpu_ms_per_face"]["1"] > 0 and m["cpu_form"] == "FP16" and m["test_pictures"] == 24 for m in models)

@@ -18,7 +18,6 @@ VERBS = (
     "evaluate",
     "modified",
     "compare",
-    "zoo-table",
     "calibrate",
     "consensus",
     "models",

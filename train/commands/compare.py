@@ -6,56 +6,105 @@ import argparse
 from pathlib import Path
 
 from app.core.errors import UnmaskError
+from train.commands import WEIGHTS
 
-HELP = "put evaluations of different models on the same pictures side by side, with paired tests"
+HELP = "put models side by side: evaluations on the same pictures with paired tests, or all models in one table"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "runs",
+        "models",
         nargs="+",
-        type=Path,
         metavar="RUN",
-        help="two or more folders of train evaluate or train fit, or tables of scores; all are compared with the first",
+        help="two or more folders of train evaluate or train fit, or tables of scores, compared with the first; "
+        "with --zoo: folders of train fit, NAMEs of exported models, or NAME=RUN, one and what it came from",
     )
+    parser.add_argument("--data", type=Path, metavar="DIR", help="to score the test split with runs that have not been")
     parser.add_argument(
-        "--data", type=Path, metavar="DIR", help="to score the test split with models of train fit that have not been"
+        "--to", type=Path, metavar="DIR", help="folder for what is written (default: the last RUN; --zoo has none)"
     )
-    parser.add_argument(
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: %(default)s)")
+    pairs = parser.add_argument_group("paired tests: comparison.html and comparison.json")
+    pairs.add_argument(
         "--show",
         type=int,
         default=0,
         metavar="N",
         help="also show the N pictures on which models of train fit disagree most, with heatmaps; needs --data",
     )
-    parser.add_argument(
-        "--to", type=Path, metavar="DIR", help="folder for comparison.json and comparison.html (default: the last RUN)"
-    )
-    parser.add_argument("--resamples", type=int, default=2000, help="of the bootstrap (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: %(default)s)")
+    pairs.add_argument("--resamples", type=int, default=2000, help="of the bootstrap (default: %(default)s)")
+    zoo = parser.add_argument_group("all models in one table: zoo.md, zoo.json and zoo.png")
+    zoo.add_argument("--zoo", action="store_true", help="quality, size, speed on the CPU and cost of the training")
+    zoo.add_argument("--weights", type=Path, default=WEIGHTS, metavar="DIR", help="of all models (default: weights/)")
+    zoo.add_argument("--rounds", type=int, default=15, help="of the measurement of speed (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
+    return _zoo(args) if args.zoo else _pairs(args)
+
+
+def _pairs(args: argparse.Namespace) -> int:
     from datetime import datetime
 
     from train import compare
     from train.disputed import most_disputed
     from train.report import write_page
 
-    if len(args.runs) < 2:
+    paths = [Path(words) for words in args.models]
+    if len(paths) < 2:
         raise UnmaskError("compare needs two runs at least; name the folders of two evaluations")
     if args.resamples < 100:
         raise UnmaskError("--resamples must be at least 100; fewer give no interval")
     if args.show and args.data is None:
         raise UnmaskError("--show needs the pictures; give --data DIR")
-    last: Path = args.runs[-1]
+    last = paths[-1]
     folder: Path = args.to or (last if last.is_dir() else last.parent)
-    runs, dropped = compare.read_runs(args.runs, args.data)
+    runs, dropped = compare.read_runs(paths, args.data)
     found = compare.compare(runs, dropped=dropped, resamples=args.resamples, seed=args.seed)
     folder.mkdir(parents=True, exist_ok=True)
     compare.print_comparison(found)
     write_page(folder / "comparison.json", compare.to_text(found))
-    disputed = most_disputed(args.runs, [r.rows for r in runs], args.data, args.show) if args.show else []
+    disputed = most_disputed(paths, [r.rows for r in runs], args.data, args.show) if args.show else []
     write_page(folder / "comparison.html", compare.render(found, datetime.now().astimezone(), disputed))
     print(f"\nreport: {folder / 'comparison.html'}")
+    return 0
+
+
+def _zoo(args: argparse.Namespace) -> int:
+    import json
+    import os
+    import platform
+    import shlex
+    from datetime import datetime
+
+    from train import zoo_figure, zoo_table
+    from train.figures import write_png
+    from train.report import write_page
+
+    if args.to is None:
+        raise UnmaskError("--zoo needs a folder for its table; give --to DIR")
+    if args.show:
+        raise UnmaskError("--show compares models picture by picture; leave it out, or --zoo")
+    if args.rounds < 1:
+        raise UnmaskError("--rounds must be at least 1")
+    entries = [zoo_table.entry(words, args.weights) for words in args.models]
+    lines = zoo_table.table(entries, args.data, rounds=args.rounds, seed=args.seed)
+    now = datetime.now().astimezone()
+    where = f"{platform.machine()}, {os.cpu_count()} cores"
+    document = {
+        "schema": 1,
+        "created": now.isoformat(timespec="seconds"),
+        "machine": where,
+        "rounds": args.rounds,
+        "models": [line.as_json() for line in lines],
+    }
+    text = zoo_table.as_markdown(lines, where)
+    print(text)
+    args.to.mkdir(parents=True, exist_ok=True)
+    write_page(args.to / "zoo.json", json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    made = f"python -m train compare --zoo {shlex.join(args.models)} --data DIR --to {shlex.quote(str(args.to))}"
+    head = f"# All models in one table\n\nMade on {now.date()} by\n\n    {made}\n\n![The same as a figure](zoo.png)\n\n"
+    write_page(args.to / "zoo.md", head + text)
+    write_png(args.to / "zoo.png", zoo_figure.draw(lines))
+    print(f"written: {args.to / 'zoo.md'}, zoo.json, zoo.png")
     return 0
