@@ -153,6 +153,8 @@ def test_a_step_on_a_batch_lowers_its_loss(case: Case, policy: str) -> None:
 def test_the_registry_tells_the_parameters(name: str) -> None:
     known = FAMILIES[name]
     assert build(name, known.size, None).count_params() == known.parameters
+    for arch, parameters in known.backbones.items():
+        assert build(name, known.size, None, arch=arch).count_params() == parameters
     config = FitConfig.from_preset(name, {})
     assert (config.model, config.size) == (name, known.size)
 
@@ -164,10 +166,12 @@ def test_the_two_systems_with_a_published_count_have_it() -> None:
 
 def test_models_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "--json"]) == 0
-    rows = {row["name"]: row for row in map(json.loads, capsys.readouterr().out.splitlines())}
+    listed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    rows = {row["name"]: row for row in listed}
     assert list(rows) == list(FAMILIES)
     assert rows["artifact_cnn"] == {
         "name": "artifact_cnn",
+        "arch": None,
         "parameters": 39_742_082,
         "input_size": 200,
         "pretrained": False,
@@ -176,8 +180,11 @@ def test_models_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
         "summary": "one wide convolution and a dense layer",
     }
     assert rows["xception"]["pretrained"] and rows["lnp_fusion"]["options"] == ["arch", "mode", "segmenter", "denoiser"]
+    fusions = [(row["arch"], row["pretrained"]) for row in listed if row["name"] == "lnp_fusion"]
+    assert fusions == [("mobilenet_v2", True), ("resnet50", True)]
     assert main(["models"]) == 0
-    assert "naive_cnn_1024         1,551,489  1024 px" in capsys.readouterr().out
+    told = " ".join(capsys.readouterr().out.split())
+    assert "naive_cnn_1024 1,551,489 1024 px" in told and "lnp_fusion --arch resnet50 23,623,408 192 px" in told
 
 
 def test_weights_are_found_by_family_and_backbone(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ class Family:
         parameters: at ``size`` and with the default options.
         imagenet_files: names of its ImageNet weights; any one of them will do.
         options: of ``FitConfig``, beside the size, that the model depends on.
+        backbones: parameters with each of the families that ``arch`` may name, where there is that option.
     """
 
     module: str
@@ -34,6 +36,7 @@ class Family:
     smallest: int = 32
     parameters: int = 0
     options: tuple[str, ...] = ()
+    backbones: Mapping[str, int] = field(default_factory=dict)
 
 
 FAMILIES = {
@@ -87,10 +90,11 @@ FAMILIES = {
     ),
     "lnp_fusion": Family(
         "train.zoo.lnp_fusion",
-        summary="learned noise pattern with its amplitude and phase; --arch, --mode, --segmenter",
+        summary="learned noise pattern with its amplitude and phase",
         size=192,
         parameters=2_287_216,
         options=("arch", "mode", "crop_scale", "segmenter", "denoiser"),
+        backbones={"mobilenet_v2": 2_287_216, "resnet50": 23_623_408},
     ),
 }
 
