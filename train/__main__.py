@@ -30,6 +30,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             f'unmask: {error.name} is missing; install what training needs: pip install -e ".[train]"', file=sys.stderr
         )
         return 2
+    except OSError as error:
+        if error.filename is None:
+            raise
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        remedy = "check the path, who may write there and the space left"
+        print(f"unmask: {error.filename}: {reason}; {remedy}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("unmask: interrupted; run the same command again to go on from the last checkpoint", file=sys.stderr)
         return 130

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from app.core.errors import UnmaskError
+from app.core.files import whole_file
 from app.models.keras_form import load_model
 from train import metrics
 from train.config import FitConfig
@@ -70,9 +71,8 @@ def average(runs: Sequence[Path], data: Path, run: Path) -> dict[str, float]:
     found["mean"] = round(metrics.auc(targets, predict(model, crops, config.batch)), 5)
 
     run.mkdir(parents=True, exist_ok=True)
-    partial = run / "best.partial.keras"
-    model.save(partial)
-    partial.replace(run / "best.keras")
+    with whole_file(run / "best.keras") as partial:
+        model.save(partial)
     config.write(run / "config.json")
     write_origin(run, runs)
     shutil.copyfile(runs[0] / "prepared.csv", run / "prepared.csv")

@@ -6,12 +6,11 @@ picture follows from its prompt, its negative prompt and its seed, which the tab
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,14 @@ import numpy as np
 from rich.progress import track
 
 from app.core.errors import UnmaskError
+from app.core.files import cannot_write, write_whole
 from app.core.records import ImageU8
 from train.evaluate import plain
 
 Painter = Callable[["Order"], ImageU8]
 """Makes the picture of an order: uint8 RGB (H, W, 3)."""
 
+ANOTHER_OUT = "name another --out"
 TABLE = "collected.csv"
 PICKLED = frozenset(".bin .ckpt .pt .pth .pkl .pickle".split())
 LIBRARIES = ("diffusers", "transformers", "stable_diffusion", None)
@@ -131,22 +132,23 @@ def collect(wanted: Sequence[Order], folder: Path, paint: Callable[[], Painter])
     left = [o for o in wanted if o.number not in known or not _there(folder, known[o.number])]
     blank = 0
     if left:
-        with _writing(folder):
+        try:
             folder.mkdir(parents=True, exist_ok=True)
-            for rest in folder.glob(".*.partial"):
+            for rest in folder.glob(".partial.*"):
                 rest.unlink()
+        except OSError as error:
+            raise cannot_write(folder, error, ANOTHER_OUT) from None
         painter = paint()
         for order in track(left, description="making pictures"):
             image = painter(order)
             row = _row(order)
-            with _writing(folder):
-                if int(image.max()) == int(image.min()):
-                    blank += 1
-                    row["file"] = ""
-                else:
-                    _write_whole(folder / order.file, _png(image))
-                known[order.number] = row
-                _write_table(table, known)
+            if int(image.max()) == int(image.min()):
+                blank += 1
+                row["file"] = ""
+            else:
+                write_whole(folder / order.file, _png(image), ANOTHER_OUT)
+            known[order.number] = row
+            _write_table(table, known)
     return len(left) - blank, blank
 
 
@@ -278,21 +280,4 @@ def _write_table(path: Path, rows: dict[int, dict[str, str]]) -> None:
     writer = csv.DictWriter(text, [f.name for f in fields(Order)])
     writer.writeheader()
     writer.writerows(rows[n] for n in sorted(rows))
-    _write_whole(path, text.getvalue().encode("utf-8"))
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_bytes(data)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UnmaskError(f"{folder}: cannot be written to ({error.strerror}); name another --out") from None
+    write_whole(path, text.getvalue(), ANOTHER_OUT)

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from app.core.cards import Preprocessing
 from app.core.errors import UnmaskError
+from app.core.files import write_whole
 
 PRESETS = Path(__file__).parent / "presets"
 ARCHS = ("mobilenet_v2", "resnet50")
@@ -156,9 +157,8 @@ class FitConfig:
         return cls(**{**options, "leave_out": tuple(options.get("leave_out", ()))})
 
     def write(self, path: Path) -> None:
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n", encoding="utf-8")
-        partial.replace(path)
+        """Raises: UnmaskError, if the file cannot be written."""
+        write_whole(path, json.dumps(dataclasses.asdict(self), indent=2) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> Self:

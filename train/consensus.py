@@ -14,7 +14,7 @@ from scipy.special import expit
 
 from app.core.cards import Calibration, ConsensusCard, Member, ModelCard
 from app.core.consensus import Consensus, strictest
-from app.core.errors import UnmaskError
+from app.core.files import ANOTHER_WEIGHTS, cannot_write
 from app.core.records import Verdict, Vote
 from app.core.scoring import LOGIT_LIMIT, sigmoid, verdict_of
 from train import calibrate, metrics
@@ -182,11 +182,9 @@ def write(card: ConsensusCard, path: Path) -> None:
     """
     try:
         path.parent.mkdir(exist_ok=True)
-        card.write(path)
     except OSError as error:
-        raise UnmaskError(
-            f"{path}: cannot be written ({error.strerror}); free some space or name another --weights"
-        ) from None
+        raise cannot_write(path, error, ANOTHER_WEIGHTS) from None
+    card.write(path)
 
 
 def _vote(card: ModelCard, logit: float) -> Vote:

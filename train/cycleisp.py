@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.core.errors import UnmaskError
+from app.core.files import whole_file
 from train.cycleisp_file import read_tensors
 from train.zoo.cycleisp import ACTIVATION, PUBLISHED, Form, activations, cycleisp, parameters
 
@@ -28,9 +29,8 @@ def convert(source: Path, path: Path, form: Form = PUBLISHED) -> int:
     model = cycleisp(form)
     load(model, tensors, form)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name.removesuffix(".weights.h5") + ".partial.weights.h5")
-    model.save_weights(partial)
-    partial.replace(path)
+    with whole_file(path) as partial:
+        model.save_weights(partial)
     return int(model.count_params())
 
 

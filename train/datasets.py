@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.core.errors import UnmaskError
+from app.core.files import whole_file
 from app.core.records import Box
 
 SPLITS = ("train", "valid", "test")
@@ -90,8 +91,7 @@ _COLUMNS = (
 
 def write_prepared(path: Path, samples: Sequence[Sample], root: Path) -> None:
     """Write samples with their boxes as CSV, paths relative to ``root``; whole or not at all."""
-    partial = path.with_suffix(".partial")
-    with partial.open("w", newline="", encoding="utf-8") as file:
+    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, _COLUMNS)
         writer.writeheader()
         for s in samples:
@@ -104,7 +104,6 @@ def write_prepared(path: Path, samples: Sequence[Sample], root: Path) -> None:
                 row |= {name: getattr(s.facts, name) for name in Facts.__dataclass_fields__}
                 row["face_px"] = round(s.box.size)
             writer.writerow(row)
-    partial.replace(path)
 
 
 def read_prepared(path: Path, root: Path) -> list[Sample]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from rich.progress import track
 
 from app.core.errors import UnmaskError
+from app.core.files import whole_file
 from train.datasets import Sample
 from train.layouts import read_layout
 
@@ -71,12 +72,11 @@ def fit_denoiser(data: Path, path: Path, *, steps: int, seed: int) -> float:
     noisy = camera_noise(clean, np.random.default_rng(seed + 2))
     denoised = np.clip(noisy - np.asarray(model.predict_on_batch(noisy)), 0, 1)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name.replace(".weights.h5", ".partial.weights.h5"))
     # A fresh copy: of one that was compiled, the optimizer's state would be saved too.
     plain = denoiser()
     plain.set_weights(model.get_weights())
-    plain.save_weights(partial)
-    partial.replace(path)
+    with whole_file(path) as partial:
+        plain.save_weights(partial)
     before, after = (float(np.mean((picture - clean) ** 2)) for picture in (noisy, denoised))
     return 10 * float(np.log10(before / after))
 

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.core.crops import crop_face
+from app.core.files import whole_file
 from app.core.records import ImageU8
 from train.datasets import SPLITS, Sample, relative
 from train.facts import CROP_SCALE, Hash, mirrored
@@ -125,15 +126,13 @@ def moved(samples: Sequence[Sample]) -> tuple[list[Sample], int]:
 
 def write_pairs(path: Path, samples: Sequence[Sample], pairs: Sequence[Pair], root: Path) -> None:
     """Write pairs as CSV, those across splits first, paths relative to ``root``."""
-    partial = path.with_suffix(".partial")
-    with partial.open("w", newline="", encoding="utf-8") as file:
+    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         names = ("path", "split", "label", "source")
         writer.writerow([*(f"{n}_{i}" for i in (1, 2) for n in names), "correlation", "mirrored"])
         for pair in sorted(pairs, key=lambda p: samples[p.first].split == samples[p.second].split):
             for_both = ((relative(s.path, root), s.split, s.label, s.source) for s in _both(samples, pair))
             writer.writerow([*(v for s in for_both for v in s), f"{pair.correlation:.3f}", int(pair.mirrored)])
-    partial.replace(path)
 
 
 def side_by_side(samples: Sequence[Sample], pair: Pair, side: int = 224) -> ImageU8:

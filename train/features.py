@@ -15,13 +15,13 @@ from rich.progress import track
 
 from app.core.crops import crop_face
 from app.core.errors import UnmaskError
+from app.core.files import write_whole
 from app.core.records import ImageU8
 from train.config import IN_MODEL
 from train.datasets import Sample, limited
 from train.figures import write_png
 from train.pipeline import plain_crops, read_picture
 from train.prepare import prepared_samples
-from train.report import write_page
 from train.runs import Interruption
 from train.segment import cut_out, picture_names, write_picture
 
@@ -184,4 +184,4 @@ def _claim(path: Path, settings: Settings) -> None:
         before = None
     if before != own:
         raise UnmaskError(f"{path.parent}: holds features with other settings (features.json); name another --run")
-    write_page(path, json.dumps(own, indent=2) + "\n")
+    write_whole(path, json.dumps(own, indent=2) + "\n")

@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from app.core.cards import Thresholds
-from app.core.errors import UnmaskError
+from app.core.files import whole_file
 from train import metrics
 from train.metrics import Floats
 from train.robustness import AS_IT_IS, MOST_AUC_LOST, Outcome
@@ -210,11 +210,5 @@ def write_png(path: Path, figure: Figure) -> None:
     Raises:
         UnmaskError: the file cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
+    with whole_file(path) as partial:
         figure.savefig(partial, format="png", dpi=150, facecolor="white", metadata={"Software": None})
-        partial.replace(path)
-    except OSError as error:
-        raise UnmaskError(
-            f"{path}: cannot be written ({error.strerror}); free some space or name another --run"
-        ) from None

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from app.core.errors import UnmaskError
+from app.core.files import write_whole
 from app.models.runtimes import TensorFlowClassifier
 from train import metrics
 from train.config import FitConfig
@@ -75,9 +76,7 @@ def learning_curve(
         tables.append(read_scores(folder / SCORES))
     found = {name: extrapolated(counts, _part(tables, key), goal, seed) for name, key in PARTS.items()}
     summary = {"pictures": counts, "goal": goal, **{name: row for name, row in found.items() if row}}
-    partial = run / "learning-curve.partial"
-    partial.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    partial.replace(run / "learning-curve.json")
+    write_whole(run / "learning-curve.json", json.dumps(summary, indent=2) + "\n")
     write_png(run / "learning-curve.png", _figure(summary))
     return summary
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from app.core.errors import UnmaskError
+from app.core.files import write_whole
 from train import metrics
 from train.config import FitConfig
 from train.datasets import LABELS, SPLITS, Sample, write_prepared
@@ -18,7 +19,6 @@ from train.evaluate import probabilities
 from train.fit import fit
 from train.metrics import Estimate
 from train.prepare import TABLE, prepared_samples
-from train.report import write_page
 from train.runs import claim
 from train.scores import Scored, arrays
 from train.trained import SCORES, scores_of
@@ -117,8 +117,8 @@ def lnp_table(
             start = starts.get(variant.arch)
             _train(own, data, folder, samples, None if start else imagenet(own), Path(start) if start else None)
         lines[n] = measured(variant, scores_of(folder, data), seed)
-        write_page(table, _document(lines, config, source, seed, starts))
-        write_page(run / "lnp-table.md", as_markdown(lines))
+        write_whole(table, _document(lines, config, source, seed, starts))
+        write_whole(run / "lnp-table.md", as_markdown(lines))
     return lines
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.core.errors import UnmaskError
+from app.core.files import whole_file
 from app.models.keras_form import load_model
 from train.batch_norm import fuse_batch_norm, renew_averages
 from train.config import FitConfig
@@ -83,9 +84,8 @@ def save_float32(model: keras.Model, config: FitConfig, path: Path) -> None:
     """Write the model without its optimizer and computing in float32, whatever it trained in."""
     plain = _plain(config, None)
     plain.set_weights(model.get_weights())
-    partial = path.with_name("best.partial.keras")
-    plain.save(partial)
-    partial.replace(path)
+    with whole_file(path) as partial:
+        plain.save(partial)
 
 
 def _plain(config: FitConfig, imagenet: Path | None) -> keras.Model:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from rich.progress import track
 
 from app.core.errors import UnmaskError
+from app.core.files import whole_file
 from app.core.records import Box, ImageU8
 from app.models.runtimes import Classifier
 from app.models.views import Views, score_views, views_of
@@ -227,21 +228,17 @@ def write_answers(path: Path, answers: Answers) -> None:
     Raises:
         UnmaskError: the file cannot be written.
     """
-    partial_path = path.with_name(f".{path.name}.partial")
     flipped = np.vstack([np.zeros((1, len(answers.names)), bool), answers.flipped])
-    try:
-        with partial_path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-            writer = csv.writer(file)
-            writer.writerow(("picture", "truth", "modification", "logit", "p", "flipped"))
-            for k, what in enumerate(("original", *(m.name for m in answers.modifications))):
-                for i, (name, sample) in enumerate(zip(answers.names, answers.samples, strict=True)):
-                    numbers = (f"{answers.logits[k, i]:.6f}", f"{answers.p[k, i]:.6f}", int(flipped[k, i]))
-                    writer.writerow((name, sample.label, what, *numbers))
-        partial_path.replace(path)
-    except OSError as error:
-        raise UnmaskError(
-            f"{path}: cannot be written ({error.strerror}); free some space or name another --run"
-        ) from None
+    with (
+        whole_file(path) as partial,
+        partial.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(("picture", "truth", "modification", "logit", "p", "flipped"))
+        for k, what in enumerate(("original", *(m.name for m in answers.modifications))):
+            for i, (name, sample) in enumerate(zip(answers.names, answers.samples, strict=True)):
+                numbers = (f"{answers.logits[k, i]:.6f}", f"{answers.p[k, i]:.6f}", int(flipped[k, i]))
+                writer.writerow((name, sample.label, what, *numbers))
 
 
 def _views(

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from rich.progress import track
 
+from app.core.files import whole_file, write_whole
 from app.core.records import ImageU8
 from train import degrade
 from train.datasets import Sample
@@ -53,9 +54,8 @@ def reconstruct(samples: Sequence[Sample], folder: Path, imagenet: Path | None, 
             rng = np.random.default_rng((seed, number, len(sample.path.name), *sample.path.name.encode()))
             image = through(model, np.asarray(cv2.imread(str(sample.path)), np.uint8))
             # Stored with the loss that the photographs were stored with: a clean file must not tell the label.
-            partial = path.with_suffix(".partial.jpg")
-            cv2.imwrite(str(partial), degrade.jpeg(image, 100), [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(75, 99))])
-            partial.replace(path)
+            quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(75, 99))]
+            write_whole(path, cv2.imencode(".jpg", degrade.jpeg(image, 100), quality)[1].tobytes())
 
 
 def through(model: keras.Model, image: ImageU8) -> ImageU8:
@@ -111,9 +111,8 @@ def _trained(photographs: Sequence[Sample], path: Path, kind: str, imagenet: Pat
         patches = np.stack([_patch(photographs[i], rng) for i in rng.integers(0, len(photographs), BATCH)])
         model.train_on_batch(patches, patches.astype(np.float32))
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{kind}.partial.keras")
-    model.save(partial)
-    partial.replace(path)
+    with whole_file(path) as partial:
+        model.save(partial)
     return model
 
 

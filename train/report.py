@@ -20,7 +20,6 @@ from jinja2 import Environment
 
 from app.core import pages
 from app.core.cards import ModelCard
-from app.core.errors import UnmaskError
 from app.core.records import ImageU8, Verdict
 from app.models.gradcam import blended, heatmap
 from app.models.runtimes import Classifier
@@ -237,22 +236,6 @@ def render(evaluation: Evaluation) -> str:
             unseen=_unseen(evaluation.unseen),
         )
     )
-
-
-def write_page(path: Path, page: str) -> None:
-    """Write a page; one that is there stays whole until the new one is.
-
-    Raises:
-        UnmaskError: the file cannot be written.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(page, encoding="utf-8", errors="backslashreplace")
-        partial.replace(path)
-    except OSError as error:
-        raise UnmaskError(
-            f"{path}: cannot be written ({error.strerror}); free some space or name another --run"
-        ) from None
 
 
 def environment() -> Environment:

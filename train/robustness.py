@@ -20,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from app.core.cards import ModelCard, Preprocessing
 from app.core.crops import measure_quality
-from app.core.errors import UnmaskError
+from app.core.files import whole_file
 from app.core.records import Box, Detection, ImageU8, Quality
 from app.core.scoring import why_not_judged
 from app.models.runtimes import Classifier
@@ -273,20 +273,13 @@ _MEASURED = ("size_px", "sharpness", "brightness", "yaw")
 def _write(
     path: Path, model: str, results: Sequence[Degraded], samples: Sequence[Sample], paths: Sequence[str]
 ) -> None:
-    partial_path = path.with_name(f".{path.name}.partial")
-    try:
-        with partial_path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(("condition", "path", "label", "source", "logit", *_MEASURED, "model"))
-            for result in results:
-                for s, where, logit, q in zip(samples, paths, result.logits, result.qualities, strict=True):
-                    measured = (f"{getattr(q, name):.4f}" for name in _MEASURED)
-                    writer.writerow((result.condition.name, where, s.label, s.source, f"{logit:.6f}", *measured, model))
-        partial_path.replace(path)
-    except OSError as error:
-        raise UnmaskError(
-            f"{path}: cannot be written ({error.strerror}); free some space, name another --run"
-        ) from None
+    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("condition", "path", "label", "source", "logit", *_MEASURED, "model"))
+        for result in results:
+            for s, where, logit, q in zip(samples, paths, result.logits, result.qualities, strict=True):
+                measured = (f"{getattr(q, name):.4f}" for name in _MEASURED)
+                writer.writerow((result.condition.name, where, s.label, s.source, f"{logit:.6f}", *measured, model))
 
 
 def _read(path: Path, model: str, paths: Sequence[str]) -> dict[str, tuple[Floats, list[Quality]]]:

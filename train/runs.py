@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from app.core.errors import UnmaskError
+from app.core.files import whole_file, write_whole
 from train.config import FitConfig
 from train.datasets import Sample
 
@@ -46,17 +47,15 @@ class State:
     generators: list[list[int]] = field(default_factory=list)
 
     def write(self, path: Path) -> None:
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(asdict(self)) + "\n", encoding="utf-8")
-        partial.replace(path)
+        write_whole(path, json.dumps(asdict(self)) + "\n")
 
 
 def checkpoint(model: keras.Model, state: State, folder: Path) -> None:
     """Weights, optimizer and position under one new name; the old checkpoint goes only when the new one stands."""
     folder.mkdir(exist_ok=True)
     name = f"e{state.epoch:03d}s{state.step:05d}"
-    model.save_weights(folder / f"{name}.partial.weights.h5")
-    os.replace(folder / f"{name}.partial.weights.h5", folder / f"{name}.weights.h5")
+    with whole_file(folder / f"{name}.weights.h5") as partial:
+        model.save_weights(partial)
     state.generators = [np.asarray(v).tolist() for v in _generators(model)]
     state.write(folder / f"{name}.json")
     for old in folder.glob("e*"):
@@ -103,9 +102,7 @@ def claim(run: Path, config: FitConfig) -> None:
 def write_origin(run: Path, parents: Sequence[Path]) -> None:
     """Keep in ``origin.json`` which runs the weights of ``run`` started from, as paths from its folder."""
     parents_from_here = [Path(os.path.relpath(parent.resolve(), run.resolve())).as_posix() for parent in parents]
-    partial = run / "origin.partial.json"
-    partial.write_text(json.dumps({"schema": 1, "runs": parents_from_here}, indent=2) + "\n", encoding="utf-8")
-    partial.replace(run / ORIGIN)
+    write_whole(run / ORIGIN, json.dumps({"schema": 1, "runs": parents_from_here}, indent=2) + "\n")
 
 
 def origin(run: Path) -> list[Path]:
@@ -129,12 +126,10 @@ def append_log(path: Path, row: dict[str, float]) -> None:
     if path.exists():
         with path.open(newline="", encoding="utf-8") as file:
             rows = [r for r in csv.DictReader(file) if int(r["epoch"]) < row["epoch"]]
-    partial = path.with_suffix(".partial")
-    with partial.open("w", newline="", encoding="utf-8") as file:
+    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, row)
         writer.writeheader()
         writer.writerows([*rows, row])
-    partial.replace(path)
 
 
 class Interruption:
@@ -182,9 +177,7 @@ def write_facts(run: Path, samples: Sequence[Sample]) -> None:
         except importlib.metadata.PackageNotFoundError:
             continue
     facts = {"data": data, "commit": _commit(), "python": platform.python_version(), **versions}
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, json.dumps(facts, indent=2) + "\n")
 
 
 def data_hash(samples: Sequence[Sample]) -> str:

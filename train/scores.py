@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.core.errors import UnmaskError
+from app.core.files import whole_file
 
 REQUIRED = ("path", "split", "label", "source", "logit")
 OPTIONAL = ("p", "held_out", "face_px", "jpeg_quality")
@@ -58,19 +59,12 @@ def write_scores(path: Path, rows: Iterable[Scored]) -> None:
     Raises:
         UnmaskError: the file cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow((*REQUIRED, *OPTIONAL))
-            for r in rows:
-                extra = (_text(r.p, ".6f"), r.held_out, _text(r.face_px, ".2f"), _text(r.jpeg_quality, "d"))
-                writer.writerow((r.path, r.split, r.label, r.source, f"{r.logit:.6f}", *extra))
-        partial.replace(path)
-    except OSError as error:
-        raise UnmaskError(
-            f"{path}: cannot be written ({error.strerror}); free some space or name another --run"
-        ) from None
+    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow((*REQUIRED, *OPTIONAL))
+        for r in rows:
+            extra = (_text(r.p, ".6f"), r.held_out, _text(r.face_px, ".2f"), _text(r.jpeg_quality, "d"))
+            writer.writerow((r.path, r.split, r.label, r.source, f"{r.logit:.6f}", *extra))
 
 
 def read_scores(path: Path) -> list[Scored]:

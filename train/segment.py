@@ -19,6 +19,7 @@ from rich.progress import track
 
 from app.core.crops import crop_face, square_around
 from app.core.errors import UnmaskError
+from app.core.files import cannot_write, write_whole
 from app.core.records import ImageU8
 from app.core.telemetry import refuse_telemetry
 from app.models.runtimes import import_openvino
@@ -222,15 +223,8 @@ def write_picture(path: Path, image: npt.NDArray[np.uint8]) -> None:
     Raises:
         UnmaskError: it cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            partial.write_bytes(cv2.imencode(".png", image)[1].tobytes())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
     except OSError as error:
-        raise UnmaskError(
-            f"{path}: cannot be written ({error.strerror}); free some space or name another --run"
-        ) from None
+        raise cannot_write(path, error) from None
+    write_whole(path, cv2.imencode(".png", image)[1].tobytes())

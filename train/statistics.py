@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from app.core.files import write_whole
 from train.datasets import LABELS, SPLITS, Sample, counts
 from train.duplicates import Pair
 from train.shortcuts import (
@@ -74,9 +75,7 @@ def write_statistics(folder: Path, table: dict[str, Any]) -> None:
         ("statistics.json", json.dumps(table, indent=2, ensure_ascii=False) + "\n"),
         ("report.md", as_markdown(table)),
     ):
-        partial = folder / f"{name}.partial"
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(folder / name)
+        write_whole(folder / name, text)
 
 
 def as_markdown(table: dict[str, Any]) -> str:

@@ -14,9 +14,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from app.core.files import write_whole
 from train.evaluate import plain, with_interval
 from train.figures import FAKE, INK, QUIET, REAL, STYLE, data_uri, write_png
-from train.report import environment, write_page
+from train.report import environment
 from train.study import MIXED, Result, Study
 
 _LABEL = 24
@@ -33,9 +34,9 @@ def write_study(found: Study, said: Sequence[dict[str, Any]], folder: Path, crea
         UnmaskError: a file cannot be written.
     """
     document = {**found.as_json(), "created": created.isoformat(timespec="seconds"), "predictions": list(said)}
-    write_page(folder / "study.json", json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-    write_page(folder / "study.md", as_markdown(found, said))
-    write_page(folder / "study.html", render(found, said, created))
+    write_whole(folder / "study.json", json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    write_whole(folder / "study.md", as_markdown(found, said))
+    write_whole(folder / "study.html", render(found, said, created))
     with mpl.rc_context(STYLE):
         figure = Figure((10.5, 2.2 + 0.95 * len(found.results)), layout="constrained")
         above, below = figure.subplots(2, 1)

@@ -9,11 +9,15 @@ from __future__ import annotations
 import socket
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
+
+from app.core.errors import UnmaskError
+from app.core.files import cannot_write
 
 _DOUBLE, _BYTES, _FLOAT = 1, 2, 5  # wire types of protocol buffers
 _START, _STRING = 1, 7  # SessionLog.START, DT_STRING
@@ -32,11 +36,14 @@ class EventLog:
         self._file: BinaryIO | None = None
         if folder is None:
             return
-        folder.mkdir(parents=True, exist_ok=True)
-        # TensorBoard reads files in the order of their names.
-        number = len(list(folder.iterdir()))
-        name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{number:04d}"
-        self._file = (folder / name).open("ab")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            # TensorBoard reads files in the order of their names.
+            number = len(list(folder.iterdir()))
+            name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{number:04d}"
+            self._file = (folder / name).open("ab")
+        except OSError as error:
+            raise cannot_write(folder, error) from None
         self._write(_field(3, b"brain.Event:2"))
         self._write(_field(7, _field(1, _START)), step)
 
@@ -52,8 +59,10 @@ class EventLog:
         self._write(_field(5, _field(1, _field(1, name.encode()) + _field(9, plugin) + _field(8, tensor))), step)
 
     def flush(self) -> None:
+        """Raises: UnmaskError, if the file cannot be written."""
         if self._file is not None:
-            self._file.flush()
+            with self._telling():
+                self._file.flush()
 
     def __enter__(self) -> Self:
         return self
@@ -62,14 +71,24 @@ class EventLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._file is not None:
-            self._file.close()
+            with suppress(UnmaskError) if error is not None else nullcontext(), self._telling():
+                self._file.close()
 
     def _write(self, what: bytes, step: int = 0) -> None:
         if self._file is None:
             return
         event = bytes([1 << 3 | _DOUBLE]) + struct.pack("<d", time.time()) + _field(2, step) + what
         length = struct.pack("<Q", len(event))
-        self._file.write(length + _masked(length) + event + _masked(event))
+        with self._telling():
+            self._file.write(length + _masked(length) + event + _masked(event))
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            assert self._file is not None
+            raise cannot_write(Path(self._file.name), error) from None
 
 
 def _field(number: int, value: int | float | bytes) -> bytes:

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from app.core.errors import UnmaskError
+from app.core.files import ANOTHER_WEIGHTS, write_whole
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 
@@ -45,9 +46,8 @@ class _CardFile(_Part):
             raise UnmaskError(f"{path}: not a valid {cls.what} (not JSON); {cls.remedy}") from None
 
     def write(self, path: Path) -> None:
-        partial = path.with_suffix(".partial")
-        partial.write_text(self.model_dump_json(by_alias=True, indent=2) + "\n", encoding="utf-8")
-        partial.replace(path)
+        """Raises: UnmaskError, if the file cannot be written."""
+        write_whole(path, self.model_dump_json(by_alias=True, indent=2) + "\n", ANOTHER_WEIGHTS)
 
 
 class WeightsFile(_Part):

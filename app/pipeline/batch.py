@@ -15,6 +15,7 @@ from typing import Any, Self
 from app.core.channels import BoundedQueue, Closed, Stop
 from app.core.consensus import Consensus
 from app.core.errors import UnmaskError
+from app.core.files import ANOTHER_PROJECT, cannot_write, whole_file, write_whole
 from app.core.records import Frame, FrameResult, Verdict
 from app.core.scoring import video_opinion
 from app.models.ensemble import Ensemble
@@ -112,7 +113,7 @@ def scan(
             work.mkdir()
     except OSError as error:
         source.close()
-        raise UnmaskError(f"{folder}: cannot be written ({error.strerror}); name another --project") from None
+        raise cannot_write(folder, error, ANOTHER_PROJECT) from None
     except UnmaskError:
         source.close()
         raise
@@ -249,15 +250,8 @@ class _Run:
 
     def _write_checkpoint(self, state: dict[str, Any]) -> None:
         state["sinks"] = {name: sink.checkpoint() for name, sink in self._sinks.items()}
-        try:
-            save_highlights(self._work / "highlights.npz", state.pop("highlights"))
-            partial = self._work / "state.partial"
-            partial.write_text(json.dumps(state), encoding="utf-8")
-            partial.replace(self._work / "state.json")
-        except OSError as error:
-            raise UnmaskError(
-                f"{self._work}: cannot be written ({error.strerror}); free some space or name another --project"
-            ) from None
+        save_highlights(self._work / "highlights.npz", state.pop("highlights"))
+        write_whole(self._work / "state.json", json.dumps(state), ANOTHER_PROJECT)
 
     def close(self) -> None:
         for sink in self._sinks.values():
@@ -267,13 +261,8 @@ class _Run:
         """Make the final files of the checkpoint just written, and the report."""
         error = None if interrupted else self._early_end()
         partial = not self._complete or error is not None
-        try:
-            shutil.copyfile(self._work / "faces.jsonl", folder / ".faces.partial")
-            (folder / ".faces.partial").replace(folder / "faces.jsonl")
-        except OSError as problem:
-            raise UnmaskError(
-                f"{folder}: cannot be written ({problem.strerror}); free some space or name another --project"
-            ) from None
+        with whole_file(folder / "faces.jsonl", ANOTHER_PROJECT) as whole:
+            shutil.copyfile(self._work / "faces.jsonl", whole)
         if isinstance(sink := self._sinks.get("video"), VideoSink) and (parts := sink.checkpoint()["parts"]):
             sound = self._source.path if isinstance(self._source, FileSource) else None
             join_parts(

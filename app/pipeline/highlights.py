@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from app.core.errors import UnmaskError
+from app.core.files import ANOTHER_PROJECT, whole_file
 from app.core.records import Box, ImageU8, TrackResult, Verdict
 from app.pipeline.records import Highlight
 from app.vision.analyzer import ScoredFace
@@ -111,15 +112,18 @@ def _pixelated(highlight: Highlight) -> Highlight:
 
 
 def save_highlights(path: Path, kept: tuple[tuple[int, Highlight], ...]) -> None:
-    """Write a snapshot to an ``.npz`` of plain arrays."""
-    partial = path.with_suffix(".partial.npz")
-    np.savez(
-        partial,
-        side=np.asarray([s for s, _ in kept], np.int64),
-        track=np.asarray([h.track for _, h in kept], np.int64),
-        time_s=np.asarray([h.time_s for _, h in kept], np.float64),
-        logit=np.asarray([h.logit for _, h in kept], np.float64),
-        crop=np.asarray([h.crop for _, h in kept], np.uint8),
-        evidence=np.asarray([h.evidence for _, h in kept], np.float32),
-    )
-    partial.replace(path)
+    """Write a snapshot to an ``.npz`` of plain arrays.
+
+    Raises:
+        UnmaskError: it cannot be written.
+    """
+    with whole_file(path, ANOTHER_PROJECT) as partial:
+        np.savez(
+            partial,
+            side=np.asarray([s for s, _ in kept], np.int64),
+            track=np.asarray([h.track for _, h in kept], np.int64),
+            time_s=np.asarray([h.time_s for _, h in kept], np.float64),
+            logit=np.asarray([h.logit for _, h in kept], np.float64),
+            crop=np.asarray([h.crop for _, h in kept], np.uint8),
+            evidence=np.asarray([h.evidence for _, h in kept], np.float32),
+        )

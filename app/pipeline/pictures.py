@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,13 +13,14 @@ import cv2
 import numpy as np
 
 from app.core.errors import UnmaskError
+from app.core.files import ANOTHER_PROJECT, cannot_write, write_whole
 from app.core.records import Frame, FrameResult, ImageU8
 from app.core.scoring import video_opinion
 from app.pipeline.batch import Models, ScanOptions, judging_by, settings_of
 from app.pipeline.highlights import Highlights
 from app.pipeline.records import VideoReport
 from app.pipeline.report import write_report
-from app.pipeline.run import cannot_write, safe_name, unique_name, write_summary, write_tracks
+from app.pipeline.run import safe_name, unique_name, write_summary, write_tracks
 from app.pipeline.sinks import face_lines
 from app.vision.analyzer import FrameAnalyzer
 from app.vision.overlay import draw
@@ -77,18 +77,9 @@ def write_picture(path: Path, image: ImageU8) -> None:
         UnmaskError: it cannot be written.
     """
     ok, data = cv2.imencode(path.suffix, image)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        if not ok:
-            raise OSError(0, "the picture cannot be encoded")
-        partial.write_bytes(data.tobytes())
-        partial.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise UnmaskError(
-            f"{path}: cannot be written ({error.strerror}); free some space or name another --project"
-        ) from None
+    if not ok:
+        raise UnmaskError(f"{path}: the picture cannot be encoded; name a .jpg or .png file")
+    write_whole(path, data.tobytes(), ANOTHER_PROJECT)
 
 
 class PictureRun:
@@ -109,7 +100,7 @@ class PictureRun:
         try:
             self._lines = (folder / ".faces.partial").open("w", encoding="utf-8")
         except OSError as error:
-            raise cannot_write(folder, error) from None
+            raise cannot_write(folder, error, ANOTHER_PROJECT) from None
 
     def add(self, path: str, models: Models, options: ScanOptions) -> VideoReport:
         """Judge one picture and write what belongs to it.
@@ -126,7 +117,7 @@ class PictureRun:
                 target.mkdir(exist_ok=True)
                 write_picture(target / f"{unique_name(safe_name(path), self._names)}.jpg", annotated)
         except OSError as error:
-            raise cannot_write(self._folder, error) from None
+            raise cannot_write(self._folder, error, ANOTHER_PROJECT) from None
         bare = replace(report, highlights=())
         self._reports.append(report if len(self._reports) < self.REPORTED else bare)
         return report
@@ -147,4 +138,4 @@ class PictureRun:
                 write_report(path, self._reports[: self.REPORTED], title="Unmask: pictures", created=datetime.now(UTC))
                 self.report = path
         except OSError as error:
-            raise cannot_write(self._folder, error) from None
+            raise cannot_write(self._folder, error, ANOTHER_PROJECT) from None

@@ -21,7 +21,7 @@ from jinja2 import Environment
 
 from app.core import pages
 from app.core.cards import ModelCard, Thresholds
-from app.core.errors import UnmaskError
+from app.core.files import write_whole
 from app.core.records import ImageU8, TrackResult, Verdict
 from app.core.scoring import percent, sigmoid
 from app.models.gradcam import blended, heatmap
@@ -158,15 +158,7 @@ def write_report(path: Path, reports: Sequence[VideoReport], *, title: str, crea
         UnmaskError: the file cannot be written.
     """
     page = render_report(reports, title=title, created=created)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_text(page, encoding="utf-8", newline="\n")
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise UnmaskError(
-            f"{path}: the report cannot be written ({error.strerror}); check the folder and the space left"
-        ) from None
+    write_whole(path, page)
 
 
 def _part(number: int, report: VideoReport, detailed: set[int], *, thumbnails: bool) -> _Part:

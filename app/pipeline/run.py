@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from app.core.errors import UnmaskError
+from app.core.files import ANOTHER_PROJECT, whole_file, write_whole
 from app.pipeline.records import VideoReport
 from app.pipeline.report import write_report
 from app.vision.sources import is_url
@@ -84,7 +85,7 @@ def source_folders(folder: Path, addresses: Sequence[str]) -> list[Path]:
     """Where each source's outputs go: the run's folder itself for one source, else a folder each."""
     if len(addresses) == 1:
         return [folder]
-    taken = {"summary.json", "summary.partial"}
+    taken = {"summary.json"}
     return [folder / unique_name(safe_name(address), taken) for address in addresses]
 
 
@@ -113,14 +114,10 @@ def write_outputs(place: Path, report: VideoReport) -> None:
     Raises:
         UnmaskError: one of them cannot be written.
     """
-    try:
-        write_tracks(place / "tracks.csv", [report])
-        write_report(
-            place / "report.html", [report], title=f"Unmask: {Path(report.source).name}", created=datetime.now(UTC)
-        )
-        write_summary(place / "summary.json", [report.summary()])
-    except OSError as error:
-        raise cannot_write(place, error) from None
+    write_tracks(place / "tracks.csv", [report])
+    title = f"Unmask: {Path(report.source).name}"
+    write_report(place / "report.html", [report], title=title, created=datetime.now(UTC))
+    write_summary(place / "summary.json", [report.summary()])
 
 
 def write_summary(path: Path, entries: Iterable[dict[str, Any]]) -> None:
@@ -129,20 +126,20 @@ def write_summary(path: Path, entries: Iterable[dict[str, Any]]) -> None:
     Raises:
         UnmaskError: it cannot be written.
     """
-    partial = path.with_suffix(".partial")
-    text = json.dumps(list(entries), indent=2, ensure_ascii=False) + "\n"
-    try:
-        # In JSON, backslashreplace's \udcff is the very escape for a byte of a name that is not UTF-8.
-        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
-        partial.replace(path)
-    except OSError as error:
-        raise cannot_write(path, error) from None
+    # In JSON, backslashreplace's \udcff is the very escape for a byte of a name that is not UTF-8.
+    write_whole(path, json.dumps(list(entries), indent=2, ensure_ascii=False) + "\n", ANOTHER_PROJECT)
 
 
 def write_tracks(path: Path, reports: Sequence[VideoReport]) -> None:
-    """``tracks.csv``: a line per track of every report."""
-    partial = path.with_suffix(".partial")
-    with partial.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+    """``tracks.csv``: a line per track of every report.
+
+    Raises:
+        UnmaskError: it cannot be written.
+    """
+    with (
+        whole_file(path, ANOTHER_PROJECT) as partial,
+        partial.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
         columns = [
             "source",
             "track",
@@ -161,12 +158,6 @@ def write_tracks(path: Path, reports: Sequence[VideoReport]) -> None:
             for entry in report.summary()["tracks"]:
                 row = {**entry, "source": _no_formula(report.source), "track": entry["id"]}
                 writer.writerow(["" if row[c] is None else row[c] for c in columns])
-    partial.replace(path)
-
-
-def cannot_write(place: Path, error: OSError) -> UnmaskError:
-    """The sentence for an output that cannot be written."""
-    return UnmaskError(f"{place}: cannot be written ({error.strerror}); free some space or name another --project")
 
 
 def _no_formula(text: str) -> str:

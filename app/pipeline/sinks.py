@@ -14,6 +14,7 @@ import ffmpeg
 import numpy as np
 
 from app.core.errors import UnmaskError
+from app.core.files import ANOTHER_PROJECT, cannot_write
 from app.core.records import FaceResult, Frame, FrameResult, ImageU8
 from app.pipeline.records import SCHEMA, TimelinePoint, votes_json
 from app.vision.media import MediaInfo, ffmpeg_binary, utf8_name
@@ -54,14 +55,14 @@ class JsonlSink:
                 self._file.truncate(int(checkpoint["bytes"]))
                 self._file.seek(0, os.SEEK_END)
         except OSError as error:
-            raise _cannot_write(path, error) from None
+            raise cannot_write(path, error, ANOTHER_PROJECT) from None
 
     def take(self, frame: Frame, result: FrameResult) -> None:
         try:
             for line in face_lines(result):
                 self._file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
         except OSError as error:
-            raise _cannot_write(self._path, error) from None
+            raise cannot_write(self._path, error, ANOTHER_PROJECT) from None
 
     def checkpoint(self) -> dict[str, Any]:
         try:
@@ -69,7 +70,7 @@ class JsonlSink:
             os.fsync(self._file.fileno())
             return {"bytes": self._file.tell()}
         except OSError as error:
-            raise _cannot_write(self._path, error) from None
+            raise cannot_write(self._path, error, ANOTHER_PROJECT) from None
 
     def abort(self) -> None:
         try:
@@ -303,7 +304,7 @@ def join_parts(
     try:
         listing.write_text("".join(f"file {name}\n" for name in parts), encoding="utf-8")
     except OSError as error:
-        raise _cannot_write(listing, error) from None
+        raise cannot_write(listing, error, ANOTHER_PROJECT) from None
     inputs = [ffmpeg.input(f"file:{listing.name}", f="concat")["v"]]
     options: dict[str, Any] = {"c:v": "copy", "movflags": "+faststart"}
     with contextlib.ExitStack() as names:
@@ -325,7 +326,7 @@ def join_parts(
         try:
             (folder / "joined.mp4").replace(target)
         except OSError as error:
-            raise _cannot_write(target, error) from None
+            raise cannot_write(target, error, ANOTHER_PROJECT) from None
     elif sound is not None:
         # Sound that ffmpeg cannot read must not cost the picture.
         join_parts(folder, parts, target, sound=None, info=None, cut_to_s=cut_to_s, redacted=redacted)
@@ -338,10 +339,6 @@ def _contents(redacted: bool, *, with_sound: bool) -> str:
     faces = "faces not flagged AI-GENERATED are pixelated" if redacted else "faces can be recognised"
     sound = "the source's sound, unchanged" if with_sound else "no sound"
     return f"Made by Unmask: the source's picture with verdicts drawn on it; {faces}; {sound}."
-
-
-def _cannot_write(path: Path, error: OSError) -> UnmaskError:
-    return UnmaskError(f"{path}: cannot be written ({error.strerror}); free some space or name another --project")
 
 
 def _ffmpeg_failed(path: Path, errors: bytes) -> UnmaskError:

@@ -87,7 +87,7 @@ def test_an_interrupted_collection_goes_on_and_ends_the_same(tmp_path: Path) -> 
         collect(wanted(6), tmp_path / "out", painter(Pipeline(stop_after=4)))
     assert len(rows_of(tmp_path / "out")) == 4 and not list((tmp_path / "out").glob(".*"))
     (tmp_path / "out" / "000001.png").unlink()
-    (tmp_path / "out" / ".000004.png.partial").write_bytes(b"killed here")
+    (tmp_path / "out" / ".partial.000004.png").write_bytes(b"killed here")
     again = Pipeline()
     assert collect(wanted(6), tmp_path / "out", painter(again)) == (3, 0)
     assert [c["generator"] for c in again.calls] == [1, 4, 5]
@@ -104,7 +104,7 @@ def test_a_write_that_fails_leaves_nothing_half(tmp_path: Path, monkeypatch: pyt
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(UnmaskError, match=r"out: cannot be written to \(No space left on device\); name another --out"):
+    with pytest.raises(UnmaskError, match=r"png: cannot be written \(No space left on device\); .* name another --out"):
         collect(wanted(1), tmp_path / "out", painter(Pipeline()))
     assert not list((tmp_path / "out").iterdir())
 

@@ -50,3 +50,12 @@ def test_a_missing_library_is_one_sentence(monkeypatch: pytest.MonkeyPatch, caps
     assert main(["fit", "--data", "x", "--run", "y"]) == 2
     error = capsys.readouterr().err
     assert "sklearn is missing" in error and "pip install" in error and error.count("\n") == 1
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert main(["fit", "--data", str(data), "--run", str(tmp_path / "file" / "run"), "--imagenet", "none"]) == 2
+    error = capsys.readouterr().err
+    assert str(tmp_path / "file") in error and "Not a directory; check the path" in error and error.count("\n") == 1

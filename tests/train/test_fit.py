@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -230,6 +232,34 @@ def test_a_loss_that_is_no_number_is_told(data: Path, run: Path, monkeypatch: py
     monkeypatch.setattr(fitting.Devices, "step", lambda self, model: lambda crops, targets: float("nan"))
     with pytest.raises(UnmaskError, match=r"the loss is nan at step 1; lower --learning-rate"):
         fitting.fit(CONFIG, data, run, imagenet=None)
+
+
+FULL_DISK = """
+import resource, sys
+from tests.train.conftest import TINY_FAMILIES
+from train import zoo
+from train.__main__ import main
+zoo.FAMILIES.update(TINY_FAMILIES)
+for limit in map(int, sys.argv[1].split(",")):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    print(f"{limit}: {main(sys.argv[2:])}", file=sys.stderr, flush=True)
+"""
+
+
+def test_a_full_disk_is_told_and_the_run_goes_on_from_what_is_kept(data: Path, run: Path) -> None:
+    """Each limit hits another file: the settings, the model, the checkpoint; the last one is no limit."""
+    limits = ("100", "750", "34000", "10000000")
+    words = ["fit", "--data", str(data), "--run", str(run), "--preset", "artifact_cnn", "--model", "tiny"]
+    words += ["--size", "32", "--epochs", "2", "--batch", "8"]
+    command = [sys.executable, "-c", FULL_DISK, ",".join(limits), *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=250, check=False)
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+    told = [line for line in done.stderr.splitlines() if line.startswith(("unmask:", *limits))]
+    files = ("config.json", "best.keras", "weights.h5")
+    for file, limit, sentence, code in zip(files, limits[:-1], told[:-1:2], told[1::2], strict=True):
+        assert code == f"{limit}: 2" and file in sentence and "free some space" in sentence, sentence
+    assert told[-1] == "10000000: 0" and len(log_of(run)) == 2
+    assert not list(run.rglob(".partial*"))
 
 
 def test_a_dead_network_is_told_after_an_epoch(data: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

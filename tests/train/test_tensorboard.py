@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from app.core.errors import UnmaskError
 from train.tensorboard import EventLog
 
 tf = pytest.importorskip("tensorflow")
@@ -33,6 +34,21 @@ def test_tensorflow_reads_what_was_written(tmp_path: Path) -> None:
         {"train/loss": 0.5, "train/rate": 1e-3}
     )
     assert last.step == 300 and last.summary.value[0].simple_value == 1
+
+
+def test_a_full_disk_is_told(tmp_path: Path) -> None:
+    told = r"/dev/full: cannot be written \(No space left on device\); free some space or write to another folder"
+    with pytest.raises(UnmaskError, match=told), EventLog(tmp_path, 1) as log:
+        log._file = open("/dev/full", "wb")  # noqa: SIM115 - the log closes it
+        log.scalars(10, {"train/loss": 0.5})
+    # What ended the run is told, not that its log could not be written either.
+    with pytest.raises(KeyboardInterrupt), EventLog(tmp_path, 1) as log:
+        log._file = open("/dev/full", "wb")  # noqa: SIM115
+        log.scalars(10, {"train/loss": 0.5})
+        raise KeyboardInterrupt
+    (tmp_path / "file").touch()
+    with pytest.raises(UnmaskError, match=r"file: cannot be written \(File exists\)"):
+        EventLog(tmp_path / "file", 1)
 
 
 def test_a_resumed_run_goes_on_in_a_later_file_and_voids_lost_steps(tmp_path: Path) -> None:

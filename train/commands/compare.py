@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from app.core.errors import UnmaskError
+from app.core.files import write_whole
 from train.commands import WEIGHTS
 
 HELP = "put models side by side: evaluations on the same pictures with paired tests, or all models in one table"
@@ -48,7 +49,6 @@ def _pairs(args: argparse.Namespace) -> int:
 
     from train import compare
     from train.disputed import most_disputed
-    from train.report import write_page
 
     paths = [Path(words) for words in args.models]
     if len(paths) < 2:
@@ -63,9 +63,9 @@ def _pairs(args: argparse.Namespace) -> int:
     found = compare.compare(runs, dropped=dropped, resamples=args.resamples, seed=args.seed)
     folder.mkdir(parents=True, exist_ok=True)
     compare.print_comparison(found)
-    write_page(folder / "comparison.json", compare.to_text(found))
+    write_whole(folder / "comparison.json", compare.to_text(found))
     disputed = most_disputed(paths, [r.rows for r in runs], args.data, args.show) if args.show else []
-    write_page(folder / "comparison.html", compare.render(found, datetime.now().astimezone(), disputed))
+    write_whole(folder / "comparison.html", compare.render(found, datetime.now().astimezone(), disputed))
     print(f"\nreport: {folder / 'comparison.html'}")
     return 0
 
@@ -79,7 +79,6 @@ def _zoo(args: argparse.Namespace) -> int:
 
     from train import zoo_figure, zoo_table
     from train.figures import write_png
-    from train.report import write_page
 
     if args.to is None:
         raise UnmaskError("--zoo needs a folder for its table; give --to DIR")
@@ -101,10 +100,10 @@ def _zoo(args: argparse.Namespace) -> int:
     text = zoo_table.as_markdown(lines, where)
     print(text)
     args.to.mkdir(parents=True, exist_ok=True)
-    write_page(args.to / "zoo.json", json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    write_whole(args.to / "zoo.json", json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     made = f"python -m train compare --zoo {shlex.join(args.models)} --data DIR --to {shlex.quote(str(args.to))}"
     head = f"# All models in one table\n\nMade on {now.date()} by\n\n    {made}\n\n![The same as a figure](zoo.png)\n\n"
-    write_page(args.to / "zoo.md", head + text)
+    write_whole(args.to / "zoo.md", head + text)
     write_png(args.to / "zoo.png", zoo_figure.draw(lines))
     print(f"written: {args.to / 'zoo.md'}, zoo.json, zoo.png")
     return 0

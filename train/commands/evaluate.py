@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from app.core.errors import UnmaskError
+from app.core.files import write_whole
 from train.commands import WEIGHTS, add_model_arguments
 
 HELP = "measure a model through the app's own crop and runtime; writes a report"
@@ -90,8 +91,8 @@ def run(args: argparse.Namespace) -> int:
         examples=report.examples(classifier, samples, rows, card, seed=args.seed),
     )
     text = json.dumps(evaluation.as_json(), indent=2, ensure_ascii=False) + "\n"
-    report.write_page(args.run / "evaluation.json", text)
-    report.write_page(args.run / "report.html", report.render(evaluation))
+    write_whole(args.run / "evaluation.json", text)
+    write_whole(args.run / "report.html", report.render(evaluation))
     print(f"\nreport: {args.run / 'report.html'}")
     return 0
 

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from app.core.errors import UnmaskError
+from app.core.files import write_whole
 from train.commands import add_model_arguments
 
 HELP = "ask a model about pictures and about modified copies of them: which change turns which answer"
@@ -27,7 +28,6 @@ def run(args: argparse.Namespace) -> int:
     from datetime import datetime
 
     from train import modified, modified_report
-    from train.report import write_page
     from train.trained import exported, of_file
 
     if args.limit is not None and args.limit < 1:
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         "modifications": [o.as_json() for o in found],
     }
     modified.write_answers(args.run / "modified.csv", answers)
-    write_page(args.run / "modified.json", json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-    write_page(args.run / "modified.html", modified_report.render(model, answers, found, created, args.seed))
+    write_whole(args.run / "modified.json", json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    write_whole(args.run / "modified.html", modified_report.render(model, answers, found, created, args.seed))
     print(f"\nreport: {args.run / 'modified.html'}")
     return 0
