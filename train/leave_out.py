@@ -19,15 +19,17 @@ import numpy.typing as npt
 
 from app.core.cards import Calibration
 from app.core.errors import UnmaskError
+from app.core.files import write_whole
 from app.models.runtimes import Classifier, TensorFlowClassifier
 from train import metrics
 from train.calibrate import apply, platt, thresholds
-from train.config import FitConfig
+from train.config import IN_MODEL, FitConfig
 from train.datasets import Sample
 from train.evaluate import raw_logits
 from train.fit import fit
 from train.prepare import prepared_samples
 from train.scores import Scored, arrays, read_scores, write_scores
+from train.zoo import family
 
 HELD_OUT = "held-out-scores.csv"
 
@@ -53,20 +55,35 @@ def folds(samples: Sequence[Sample], count: int) -> list[tuple[str, ...]]:
 
 
 def leave_out(
-    config: FitConfig, data: Path, run: Path, *, imagenet: Path | None, count: int, only: Sequence[int] = ()
+    config: FitConfig,
+    data: Path,
+    run: Path,
+    *,
+    imagenet: Path | None,
+    init: Path | None = None,
+    count: int,
+    only: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Train one model a fold, score what it never saw, and sum up; folds already done are not done again.
 
     Args:
         run: gets ``fold-K/``, a run folder with ``held-out-scores.csv``, and ``summary.json``.
+        init: another such ``run``, of the same folds: each model starts from the one that did not see them either.
         only: folds to train now, from 0; empty trains all.
 
     Returns:
         The summary, of the folds that are done.
+
+    Raises:
+        UnmaskError: as by :func:`train.fit.fit`; the folds of ``init`` are others, or the faces would have to be cut
+            out before.
     """
+    if config.segmenter not in IN_MODEL and "segmenter" in family(config.model).options:
+        raise UnmaskError(f"--segmenter {config.segmenter}: leave-out takes {' or '.join(IN_MODEL)} only")
     run.mkdir(parents=True, exist_ok=True)
     samples = prepared_samples(data, run)
     groups = folds(samples, count)
+    starts = _starts(init, groups)
     for k, group in enumerate(groups):
         folder = run / f"fold-{k}"
         if (only and k not in only) or (folder / HELD_OUT).is_file():
@@ -75,13 +92,25 @@ def leave_out(
         folder.mkdir(exist_ok=True)
         if not (folder / "prepared.csv").exists():
             (folder / "prepared.csv").write_bytes((run / "prepared.csv").read_bytes())
-        best = fit(dataclasses.replace(config, leave_out=group), data, folder, imagenet=imagenet)
+        best = fit(dataclasses.replace(config, leave_out=group), data, folder, imagenet=imagenet, init=starts[k])
         chosen = [s for s in samples if s.split != "train" or s.source in group]
         classifier = TensorFlowClassifier(best, config.size)
         write_scores(folder / HELD_OUT, scored(classifier, chosen, config, data, set(group)))
     summary = summed_up([read_scores(p) for k in range(count) if (p := run / f"fold-{k}" / HELD_OUT).is_file()])
-    (run / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    write_whole(run / "summary.json", json.dumps(summary, indent=2) + "\n")
     return summary
+
+
+def _starts(init: Path | None, groups: Sequence[tuple[str, ...]]) -> list[Path | None]:
+    if init is None:
+        return [None] * len(groups)
+    found: list[Path | None] = []
+    for k, group in enumerate(groups):
+        best = init / f"fold-{k}" / "best.keras"
+        if not best.is_file() or FitConfig.read(best.parent / "config.json").leave_out != group:
+            raise UnmaskError(f"{best}: no model that did without fold {k + 1}; give --init a leave-out of these folds")
+        found.append(best)
+    return found
 
 
 def scored(

@@ -16,8 +16,10 @@ from app.core.errors import UnmaskError
 from app.core.records import Box
 from tests.train.test_fit import CONFIG
 from train import leave_out as leaving
+from train.config import FitConfig
 from train.datasets import Sample, write_prepared
 from train.leave_out import HELD_OUT, folds, leave_out, summed_up
+from train.runs import origin
 from train.scores import Scored, read_scores
 
 
@@ -87,6 +89,20 @@ def test_leave_out_from_pictures_to_summary(
     # Of a source left out all pictures are scored; of the others those that training did not see.
     assert {row.split for row in rows if not row.held_out} == {"valid", "test"}
     assert sum(bool(row.held_out) for row in rows) == sum(s.source in held_out for s in sources)
+
+    second = tmp_path / "second"
+    second.mkdir()
+    write_prepared(second / "prepared.csv", sources, data)
+    leave_out(config, data, second, imagenet=None, init=run, count=2, only=[1])
+    assert origin(second / "fold-1") == [(run / "fold-1").resolve()]
+    with pytest.raises(UnmaskError, match=r"fold-0/best\.keras: no model that did without fold 1; give --init"):
+        leave_out(config, data, run, imagenet=None, init=second, count=2)
+
+
+def test_faces_that_would_have_to_be_cut_out_are_refused(data: Path, tmp_path: Path) -> None:
+    config = FitConfig(model="lnp_fusion", segmenter="mobilesam")
+    with pytest.raises(UnmaskError, match="--segmenter mobilesam: leave-out takes none or landmarks only"):
+        leave_out(config, data, tmp_path / "run", imagenet=None, count=2)
 
 
 def test_the_summary_counts_what_a_model_never_saw() -> None:
