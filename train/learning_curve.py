@@ -68,7 +68,7 @@ def learning_curve(
         if not (folder / SCORES).is_file():
             folder.mkdir(exist_ok=True)
             if not (folder / "prepared.csv").exists():
-                (folder / "prepared.csv").write_bytes((run / "prepared.csv").read_bytes())
+                write_whole(folder / "prepared.csv", (run / "prepared.csv").read_bytes())
             best = fit(part, data, folder, imagenet=imagenet)
             rows = scored(TensorFlowClassifier(best, config.size), test, config, data, set())
             write_scores(folder / SCORES, rows)

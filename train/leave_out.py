@@ -91,7 +91,7 @@ def leave_out(
         print(f"fold {k + 1} of {count}, without {', '.join(group)}", flush=True)
         folder.mkdir(exist_ok=True)
         if not (folder / "prepared.csv").exists():
-            (folder / "prepared.csv").write_bytes((run / "prepared.csv").read_bytes())
+            write_whole(folder / "prepared.csv", (run / "prepared.csv").read_bytes())
         best = fit(dataclasses.replace(config, leave_out=group), data, folder, imagenet=imagenet, init=starts[k])
         chosen = [s for s in samples if s.split != "train" or s.source in group]
         classifier = TensorFlowClassifier(best, config.size)

@@ -15,6 +15,7 @@ def load_model(path: Path) -> Any:
 
     Raises:
         UnmaskError: there is no such file, it is damaged, or it is not a model that loads safely.
+        tf.errors.ResourceExhaustedError: the device has no memory for it.
     """
     import keras
 
@@ -25,6 +26,8 @@ def load_model(path: Path) -> Any:
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Whatever a damaged archive, or one made to harm, brings the readers inside Keras to.
+        if type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's, which may not be the backend
+            raise
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UnmaskError(f"{path}: the model cannot be loaded safely ({reason}); restore the file") from None
 

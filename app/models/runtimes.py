@@ -126,8 +126,11 @@ class TensorFlowClassifier:
         self._most = self.MAX_BATCH
         self._on_gpu = bool(tf.config.list_physical_devices("GPU"))
         self._out_of_memory: type[Exception] = tf.errors.ResourceExhaustedError
-        self._call = self._loaded(None)
         self.device = "GPU (TensorFlow)" if self._on_gpu else "CPU (TensorFlow)"
+        try:
+            self._call = self._loaded(None)
+        except self._out_of_memory:
+            self._make_do(1)
 
     def score(self, crops: ImageU8) -> Scores:
         _check(crops, self._size)

@@ -78,6 +78,28 @@ def test_then_the_cpu(on_gpu: Make, crops: ImageU8) -> None:
     classifier.close()
 
 
+def test_the_cpu_at_once_where_not_even_the_model_fits(
+    tiny: Tiny, crops: ImageU8, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import keras
+    import tensorflow as tf
+
+    load, tried = keras.saving.load_model, []
+
+    def full(*args: object, **options: object) -> Any:
+        tried.append(1)
+        if len(tried) == 1:
+            raise tf.errors.ResourceExhaustedError(None, None, "failed to allocate memory")
+        return load(*args, **options)
+
+    expected = TensorFlowClassifier(tiny.path, SIZE).score(crops)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
+    monkeypatch.setattr(keras.saving, "load_model", full)
+    classifier = TensorFlowClassifier(tiny.path, SIZE)
+    assert classifier.device == "CPU (TensorFlow: the GPU's memory is taken)"
+    np.testing.assert_allclose(classifier.score(crops).logits, expected.logits, atol=1e-4)
+
+
 def test_no_memory_anywhere_is_told(on_gpu: Make, crops: ImageU8, monkeypatch: pytest.MonkeyPatch) -> None:
     classifier, room = on_gpu(0)
     monkeypatch.setattr(classifier, "_loaded", lambda device: room)

@@ -14,12 +14,18 @@ import numpy as np
 import pytest
 
 from app.core.errors import UnmaskError
-from app.models.keras_form import load_model
-from tests.train.test_fit import CONFIG, Killed, another, checkpoint_of
+from tests.train.test_fit import (
+    CONFIG,
+    FUSION,
+    Killed,
+    another,
+    assert_colours_forgotten,
+    checkpoint_of,
+    model_of_colours,
+)
 from train import fit as fitting
 from train.config import FitConfig
 from train.distribute import Devices, connect, task
-from train.zoo import build
 
 DEADLINE_S = 400
 # As many devices as there are, the means of their gradients are summed in another order, and AdamW's first steps
@@ -119,17 +125,9 @@ def test_two_workers_and_two_devices_train_as_one_process_with_the_whole_batch(
 
 @pytest.mark.timeout(2 * DEADLINE_S)
 def test_two_devices_forget_the_averages_of_colours_too(data: Path, run: Path, tmp_path: Path) -> None:
-    keras = pytest.importorskip("keras")
-    colours = build("mobilenet_v2", 32, None)
-    for layer in colours.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.moving_variance.assign(np.full(layer.moving_variance.shape, 1e9))
-    colours.save(tmp_path / "colours.keras")
-    config = FitConfig(model="lnp_fusion", segmenter="none", size=32, epochs=1, batch=4, limit=8)
-    words = [*command(config, tmp_path, data, run), "--init", str(tmp_path / "colours.keras")]
+    words = [*command(FUSION, tmp_path, data, run), "--init", str(model_of_colours(tmp_path / "colours.keras"))]
     finished([start([*words, "--distribute", "mirrored"], UNMASK_TEST_CPUS="2")])
-    kept = [v for v in load_model(run / "best.keras").weights if v.name == "moving_variance"]
-    assert len(kept) > 50 and max(float(np.max(v)) for v in kept) < 1e6
+    assert_colours_forgotten(run / "best.keras")
 
 
 def test_one_device_needs_no_tensorflow() -> None:
