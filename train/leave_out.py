@@ -96,7 +96,8 @@ def leave_out(
         chosen = [s for s in samples if s.split != "train" or s.source in group]
         classifier = TensorFlowClassifier(best, config.size)
         write_scores(folder / HELD_OUT, scored(classifier, chosen, config, data, set(group)))
-    summary = summed_up([read_scores(p) for k in range(count) if (p := run / f"fold-{k}" / HELD_OUT).is_file()])
+    done = [path for k in range(count) if (path := run / f"fold-{k}" / HELD_OUT).is_file()]
+    summary = {**summed_up([read_scores(path) for path in done]), "folds_missing": count - len(done)}
     write_whole(run / "summary.json", json.dumps(summary, indent=2) + "\n")
     return summary
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -94,6 +94,29 @@ class Line:
             "training": None if self.course is None else self.course.as_json(),
         }
 
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """The inverse of :meth:`as_json`.
+
+        Raises:
+            KeyError, TypeError, ValueError: ``values`` are no line of the table.
+        """
+        times = {int(n): float(ms) for n, ms in values["cpu_ms_per_face"].items()}
+        if tuple(times) != BATCHES:
+            raise ValueError(f"cpu_ms_per_face of {tuple(times)} faces, not {BATCHES}")
+        return cls(
+            str(values["name"]),
+            str(values["family"]),
+            int(values["size"]),
+            _estimate(values["test_auc"]),
+            _estimate(values["tpr_at_1_fpr"]),
+            _estimate(values["test_auc_140k"]),
+            values["test_pictures"],
+            values["auc_generators_left_out"],
+            Speed(str(values["cpu_form"]), int(values["cpu_form_bytes"]), int(values["parameters"]), times),
+            None if values["training"] is None else Course(**values["training"]),
+        )
+
 
 def entry(words: str, weights: Path) -> Entry:
     """The model that ``words`` name: RUN, the folder of a run; NAME, exported to ``weights``; or NAME=RUN.
@@ -169,17 +192,21 @@ def left_out_auc(run: Path | None) -> float | None:
     """Mean AUC on generators that training never saw: of ``summary.json`` in ``run`` or its folder ``leave-out``.
 
     Raises:
-        UnmaskError: there is a summary, but not one of ``train leave-out``.
+        UnmaskError: there is a summary, but not one of ``train leave-out``, or some of its folds are still to be done.
     """
     for path in () if run is None else (run / "summary.json", run / "leave-out" / "summary.json"):
         if path.is_file():
             try:
-                value = json.loads(path.read_text(encoding="utf-8"))["mean_auc"]
-                return None if value is None else float(value)
-            except (ValueError, KeyError, TypeError) as error:
+                summary = json.loads(path.read_text(encoding="utf-8"))
+                value, missing = summary["mean_auc"], int(summary.get("folds_missing", 0))
+                auc = None if value is None else float(value)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise UnmaskError(
                     f"{path}: not a summary of train leave-out ({error!r}); run that again, or remove the file"
                 ) from None
+            if missing:
+                raise UnmaskError(f"{path}: {missing} of its folds are still to be done; finish train leave-out first")
+            return auc
     return None
 
 
@@ -241,6 +268,12 @@ def cost(course: Course | None) -> str:
 def listed(estimate: Estimate) -> list[float | None]:
     """[value, low, high] for JSON, null for what is not known."""
     return [None if np.isnan(v) else round(v, 5) for v in estimate]
+
+
+def _estimate(numbers: Sequence[float | None]) -> Estimate:
+    """The inverse of :func:`listed`."""
+    value, low, high = (float("nan") if v is None else float(v) for v in numbers)
+    return Estimate(value, low, high)
 
 
 def _quality(e: Entry, data: Path | None, seed: int) -> tuple[Estimate, Estimate, Estimate, int | None]:

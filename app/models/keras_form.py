@@ -105,8 +105,9 @@ def _flattened_evidence(head: list[Any], features: Any) -> Any:
             gradient = gradient * keras.ops.cast(layer.output > 0, "float32")
         elif not _is_linear(layer):
             raise ValueError(f"layer {layer.name}: only linear and ReLU units can be explained")
-        # The kernel as it is, not transposed: the graph then holds it once.
-        gradient = keras.ops.einsum("nj,kj->nk", gradient, layer.kernel)
+        # OpenVINO keeps the kernel of a dense layer transposed, and equal constants once: said any other way, the
+        # exported file has it twice.
+        gradient = keras.ops.einsum("jk,nj->nk", keras.ops.transpose(layer.kernel), gradient)
     height, width, channels = features.shape[1:]
     gradient = keras.ops.reshape(gradient, (-1, height, width, channels))
     return keras.ops.sum(features * gradient, axis=-1) * float(height * width)

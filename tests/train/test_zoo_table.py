@@ -14,15 +14,18 @@ from app.core.errors import UnmaskError
 from app.models.artifact import DEFAULT_MODEL
 from tests.train.test_report import rows
 from train import zoo_table
+from train.__main__ import main
 from train.commands import WEIGHTS
 from train.config import FitConfig
 from train.course import Course, read_course, whole_course
 from train.metrics import Estimate
 from train.runs import write_origin
 from train.scores import write_scores
+from train.zoo_document import Document, Step
 from train.zoo_figure import draw
 from train.zoo_table import NONE, Line, Speed, as_markdown, entry, left_out_auc
 
+ROOT = Path(__file__).parents[2]
 SPEED = Speed("INT8", 7_200_000, 7_038_529, {1: 9.4, 4: 7.1})
 COURSE = Course(0.81, 0.9, 0.95, 4, 5, 3000.0, 25_440)
 
@@ -87,6 +90,55 @@ def test_generalisation_is_taken_from_a_leave_out_summary(tmp_path: Path) -> Non
     (tmp_path / "summary.json").write_text("[]")
     with pytest.raises(UnmaskError, match=r"summary\.json: not a summary of train leave-out"):
         left_out_auc(tmp_path)
+    (tmp_path / "summary.json").write_text('{"mean_auc": 0.9, "folds_missing": 2}')
+    with pytest.raises(UnmaskError, match=r"summary\.json: 2 of its folds are still to be done"):
+        left_out_auc(tmp_path)
+
+
+def left_out(folder: Path, auc: float, model: str = "densenet121") -> Path:
+    (folder / "fold-0").mkdir(parents=True)
+    FitConfig(model=model).write(folder / "fold-0" / "config.json")
+    (folder / "summary.json").write_text(f'{{"mean_auc": {auc}}}')
+    return folder
+
+
+def test_the_table_is_read_as_it_was_written_and_filled_in(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = (line("a", unseen=None), line("b", auc=NONE, tpr=NONE, part=NONE, pictures=None, course=None))
+    made = Document("a machine", 3, (Step("2026-01-02", "the command"),), lines)
+    table, run = tmp_path / "zoo", left_out(tmp_path / "run", 0.7)
+    made.write(table)
+    assert Document.read(table).as_markdown() == made.as_markdown()
+
+    def said(*words: str) -> str:
+        assert main(["compare", "--zoo", "--to", str(table), *words]) == 2
+        return capsys.readouterr().err
+
+    before = {path.name: path.read_bytes() for path in table.iterdir()}
+    assert "--zoo needs models" in said()
+    assert "--left-out a: give NAME=RUN" in said("--left-out", "a")
+    assert "--left-out c: not in the table; its models are a, b" in said("--left-out", f"c={run}")
+    assert "nowhere: no generator was left out here" in said("--left-out", f"a={tmp_path / 'nowhere'}")
+    other = left_out(tmp_path / "other", 0.8, "xception")
+    assert "a leave-out of xception, not of densenet121" in said("--left-out", f"a={other}")
+    assert {path.name: path.read_bytes() for path in table.iterdir()} == before
+
+    assert main(["compare", "--zoo", "--to", str(table), "--left-out", f"a={run}"]) == 0
+    filled = Document.read(table)
+    assert [x.unseen for x in filled.lines] == [0.7, 0.84]
+    assert dataclasses.replace(filled.lines[0], unseen=None) == lines[0]
+    text = (table / "zoo.md").read_text()
+    assert "Made on 2026-01-02 by\n\n    the command\n" in text and f"    {filled.steps[1].command}\n" in text
+    assert filled.steps[1].command.endswith(f"compare --zoo --to {table} --left-out a={run}") and "| 0.7000 |" in text
+
+    (table / "zoo.json").write_text('{"schema": 1}')
+    assert "zoo.json: no table of this version" in said("--left-out", f"a={run}")
+    (table / "zoo.json").unlink()
+    assert "zoo.json: no such table; name the models" in said("--left-out", f"a={run}")
+
+
+def test_the_committed_table_is_one_of_this_version() -> None:
+    table = ROOT / "docs" / "zoo"
+    assert Document.read(table).as_markdown() == (table / "zoo.md").read_text(encoding="utf-8")
 
 
 def test_the_table_says_what_is_not_known(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ HELP = "put models side by side: evaluations on the same pictures with paired te
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "models",
-        nargs="+",
+        nargs="*",
         metavar="RUN",
         help="two or more folders of train evaluate or train fit, or tables of scores, compared with the first; "
         "with --zoo: folders of train fit, NAMEs of exported models, or NAME=RUN, one and what it came from",
@@ -36,6 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pairs.add_argument("--resamples", type=int, default=2000, help="of the bootstrap (default: %(default)s)")
     zoo = parser.add_argument_group("all models in one table: zoo.md, zoo.json and zoo.png")
     zoo.add_argument("--zoo", action="store_true", help="quality, size, speed on the CPU and cost of the training")
+    zoo.add_argument(
+        "--left-out",
+        nargs="+",
+        default=[],
+        metavar="NAME=RUN",
+        help="folders of train leave-out, for models whose own run has none; without models to measure, they are "
+        "filled into the table that is in --to already",
+    )
     zoo.add_argument("--weights", type=Path, default=WEIGHTS, metavar="DIR", help="of all models (default: weights/)")
     zoo.add_argument("--rounds", type=int, default=15, help="of the measurement of speed (default: %(default)s)")
 
@@ -71,14 +79,13 @@ def _pairs(args: argparse.Namespace) -> int:
 
 
 def _zoo(args: argparse.Namespace) -> int:
-    import json
     import os
     import platform
     import shlex
     from datetime import datetime
 
-    from train import zoo_figure, zoo_table
-    from train.figures import write_png
+    from train import zoo_table
+    from train.zoo_document import Document, Step
 
     if args.to is None:
         raise UnmaskError("--zoo needs a folder for its table; give --to DIR")
@@ -86,24 +93,28 @@ def _zoo(args: argparse.Namespace) -> int:
         raise UnmaskError("--show compares models picture by picture; leave it out, or --zoo")
     if args.rounds < 1:
         raise UnmaskError("--rounds must be at least 1")
-    entries = [zoo_table.entry(words, args.weights) for words in args.models]
-    lines = zoo_table.table(entries, args.data, rounds=args.rounds, seed=args.seed)
-    now = datetime.now().astimezone()
-    where = f"{platform.machine()}, {os.cpu_count()} cores"
-    document = {
-        "schema": 1,
-        "created": now.isoformat(timespec="seconds"),
-        "machine": where,
-        "rounds": args.rounds,
-        "models": [line.as_json() for line in lines],
-    }
-    text = zoo_table.as_markdown(lines, where)
-    print(text)
-    args.to.mkdir(parents=True, exist_ok=True)
-    write_whole(args.to / "zoo.json", json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-    made = f"python -m train compare --zoo {shlex.join(args.models)} --data DIR --to {shlex.quote(str(args.to))}"
-    head = f"# All models in one table\n\nMade on {now.date()} by\n\n    {made}\n\n![The same as a figure](zoo.png)\n\n"
-    write_whole(args.to / "zoo.md", head + text)
-    write_png(args.to / "zoo.png", zoo_figure.draw(lines))
+    left_out = dict(_left_out(words) for words in args.left_out)
+    if args.models:
+        entries = [zoo_table.entry(words, args.weights) for words in args.models]
+        lines = zoo_table.table(entries, args.data, rounds=args.rounds, seed=args.seed)
+        where = f"{platform.machine()}, {os.cpu_count()} cores"
+        document = Document(where, args.rounds, (), tuple(lines))
+    elif left_out:
+        document = Document.read(args.to)
+    else:
+        raise UnmaskError("--zoo needs models; name runs or exported models, or fill in a table with --left-out")
+    given = [*args.models, *(["--data", "DIR"] if args.models else []), "--to", str(args.to)]
+    given += ["--left-out", *args.left_out] if left_out else []
+    step = Step(datetime.now().astimezone().date().isoformat(), f"python -m train compare --zoo {shlex.join(given)}")
+    document = document.with_left_out(left_out).after(step)
+    print(document.as_markdown())
+    document.write(args.to)
     print(f"written: {args.to / 'zoo.md'}, zoo.json, zoo.png")
     return 0
+
+
+def _left_out(words: str) -> tuple[str, Path]:
+    name, equals, folder = words.partition("=")
+    if not (equals and name and folder):
+        raise UnmaskError(f"--left-out {words}: give NAME=RUN, a model of the table and the folder of its leave-out")
+    return name, Path(folder)
