@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.mirror_server import BYTES, ROOT, SCRIPT, Place, Server, hash_of
+from train.zoo import FAMILIES
 
 OTHER = b"another form of the same weights" * 50
 
@@ -70,12 +71,23 @@ def test_the_table_agrees_with_keras_and_with_the_training_code() -> None:
     sources = next((path for path in found if path.is_dir()), None)
     if sources is None:
         pytest.skip("keras is not installed")
-    modules = {"densenet121": "densenet", "xception": "xception", "resnet50": "resnet"}
+    modules = {"densenet121": "densenet", "xception": "xception", "resnet50": "resnet", "mobilenet_v2": "mobilenet_v2"}
     for official in (row for row in rows if row[5] != "-"):
         text = (sources / f"{modules[official[0]]}.py").read_text()
         folder, file = official[5].rsplit("/", 1)
-        assert official[3] == "md5" and f'"{official[4]}"' in text
         assert file == official[1] and f"{folder.rsplit('/', 1)[1]}/" in text
+        # Of mobilenet_v2 Keras publishes no hash, and puts the file's name together.
+        published = f'"{official[4]}"' in text
+        assert (official[3], published) == (("sha256", False) if "mobilenet" in file else ("md5", True))
+    assert '"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_"' in (sources / "mobilenet_v2.py").read_text()
+
+
+def test_what_training_may_start_from_can_be_fetched() -> None:
+    lines = (ROOT / "weights" / "SOURCES.tsv").read_text().splitlines()
+    rows = [line.split("\t") for line in lines if not line.startswith("#")]
+    for name, family in FAMILIES.items():
+        files = {row[1] for row in rows if row[0] == name and row[5] != "-"}
+        assert bool(files) == bool(family.imagenet_files) and files <= set(family.imagenet_files)
 
 
 def test_wrong_usage_is_refused(place: Place) -> None:

@@ -15,7 +15,7 @@ from train.commands import VERBS
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; ``fit`` where none is named. Exit codes: 0 done, 2 bad input, 130 interrupted."""
     words = list(sys.argv[1:] if argv is None else argv)
-    if not words or (words[0] not in VERBS and words[0] not in ("-h", "--help")):
+    if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help")):
         words.insert(0, "fit")
     args = _parser().parse_args(words)
     # TensorFlow's start-up notices come from C++ and can only be turned off before it is imported.

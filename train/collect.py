@@ -117,7 +117,7 @@ def collect(wanted: Sequence[Order], folder: Path, paint: Callable[[], Painter])
         blank one is listed without a file and not made again.
 
     Raises:
-        UnmaskError: the folder holds pictures of other orders, or cannot be written to.
+        UnmaskError: the folder holds pictures of other orders, or cannot be written to, or the pipeline fails.
     """
     table = folder / TABLE
     known = _read(table)
@@ -140,7 +140,14 @@ def collect(wanted: Sequence[Order], folder: Path, paint: Callable[[], Painter])
             raise cannot_write(folder, error, ANOTHER_OUT) from None
         painter = paint()
         for order in track(left, description="making pictures"):
-            image = painter(order)
+            try:
+                image = painter(order)
+            except (ValueError, TypeError, RuntimeError, AttributeError) as error:  # a pipeline of anybody's making
+                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+                raise UnmaskError(
+                    f"picture {order.number}: the pipeline failed ({plain(reason)}); mend that, by --size, --steps, "
+                    "--guidance, --negative or --device if it is one of these, then run the same command again"
+                ) from None
             row = _row(order)
             if int(image.max()) == int(image.min()):
                 blank += 1

@@ -14,11 +14,22 @@ from app.core.errors import UnmaskError
 from app.core.files import write_whole
 
 PRESETS = Path(__file__).parent / "presets"
+CARD = "card"
+"""Presets whose name begins so are the words of a model card, not settings."""
 ARCHS = ("mobilenet_v2", "resnet50")
 SEGMENTERS = ("none", "landmarks", "mediapipe", "mobilesam")
 IN_MODEL = ("none", "landmarks")
 """Segmenters that are a part of the model, or no part of anything: the app runs models with these."""
 DENOISERS = ("dncnn", "cycleisp")
+_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "str": ((str,), "a text"),
+    "int": ((int,), "a whole number"),
+    "int | None": ((int, type(None)), "a whole number"),
+    "float": ((int, float), "a number"),
+    "bool": ((bool,), "true or false"),
+    "tuple[str, ...]": ((list,), "a list of texts"),
+}
+"""By the type of a field: what a file may hold for it, and what that is called."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +68,7 @@ class FitConfig:
         learning_rate: the peak, after the warm-up and before the cosine.
         warmup: share of all steps, [0, 1).
         weight_decay: AdamW's (Loshchilov and Hutter, ICLR 2019), not on biases and batch norms.
-        mixed_precision: compute in bfloat16, keep variables and the logit in float32.
+        mixed_precision: compute in bfloat16 where that is faster, keep variables and the logit in float32.
         seed: of the data order, the augmentation and the initial top.
         limit: pictures of each split at most, for a trial; None takes all.
         checkpoint_minutes: time between checkpoints within an epoch.
@@ -123,6 +134,7 @@ class FitConfig:
                 (self.batch < 2, "--batch must be at least 2"),
                 (not 0 < self.learning_rate < 1, "--learning-rate must lie in 0 .. 1"),
                 (not 0 <= self.warmup < 1, "--warmup must lie in 0 .. 1"),
+                (not 0 <= self.seed < 2**32, "--seed must lie in 0 .. 4294967295"),
                 (self.limit is not None and self.limit < 4, "--limit must be at least 4"),
             )
             if bad
@@ -140,19 +152,19 @@ class FitConfig:
         """The preset ``train/presets/NAME.toml`` or a TOML file of one's own, with ``overrides`` on top.
 
         Raises:
-            UnmaskError: no such preset, or a key that is not an option.
+            UnmaskError: no such preset, a key that is not an option, or a value that cannot be its.
         """
         path = Path(name) if name.endswith(".toml") else PRESETS / f"{name}.toml"
         try:
             values = tomllib.loads(path.read_text(encoding="utf-8"))
         except OSError:
-            known = ", ".join(sorted(p.stem for p in PRESETS.glob("*.toml")))
+            known = ", ".join(sorted(p.stem for p in PRESETS.glob("*.toml") if not p.stem.startswith(CARD)))
             raise UnmaskError(f"{path}: no such preset; the known ones are {known}") from None
-        except tomllib.TOMLDecodeError as error:
-            raise UnmaskError(f"{path}: not valid TOML ({error}); mend that line") from None
-        unknown = sorted(set(values) - {f.name for f in dataclasses.fields(cls)})
-        if unknown:
-            raise UnmaskError(f"{path}: unknown option {', '.join(unknown)}; see python -m train fit --help")
+        except ValueError as error:
+            raise UnmaskError(f"{path}: not valid TOML in UTF-8 ({error}); mend that place") from None
+        problems = _problems(values)
+        if problems:
+            raise UnmaskError(f"{path}: {', '.join(problems)}; see python -m train fit --help")
         options = {**values, **overrides}
         return cls(**{**options, "leave_out": tuple(options.get("leave_out", ()))})
 
@@ -162,5 +174,38 @@ class FitConfig:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return cls(**{**values, "leave_out": tuple(values.get("leave_out", ()))})
+        """The inverse of :meth:`write`.
+
+        Raises:
+            OSError: there is no such file.
+            UnmaskError: it does not hold the settings of a run.
+        """
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            problems = _problems(values)
+            if problems:
+                raise ValueError(", ".join(problems))
+            return cls(**{**values, "leave_out": tuple(values.get("leave_out", ()))})
+        except (ValueError, UnmaskError) as error:
+            raise UnmaskError(
+                f"{path}: not the settings of a run ({error}); restore it, or train into another --run"
+            ) from None
+
+
+def _problems(values: Any) -> list[str]:
+    """Why what a file holds cannot be options of :class:`FitConfig`, whatever their size."""
+    if not isinstance(values, dict):
+        return ["no options in it"]
+    kinds = {f.name: _KINDS[str(f.type)] for f in dataclasses.fields(FitConfig)}
+    unknown = sorted(set(values) - set(kinds))
+    wrong = [
+        f"{name} must be {words}"
+        for name, (types, words) in kinds.items()
+        if name in values and (type(values[name]) not in types or not _texts(values[name]))
+    ]
+    return [f"unknown option {', '.join(unknown)}"] * bool(unknown) + wrong
+
+
+def _texts(value: object) -> bool:
+    """Whether a list, if it is one, holds texts alone."""
+    return not isinstance(value, list) or all(isinstance(item, str) for item in value)

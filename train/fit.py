@@ -102,8 +102,11 @@ def fit(
     if state.epoch or state.step:
         print(f"resuming at epoch {state.epoch + 1}, step {state.step}", flush=True)
     else:
-        if devices.chief and init is not None and (init.parent / "config.json").is_file():
-            write_origin(run, [init.parent])
+        if devices.chief:
+            of_run = init is not None and (init.parent / "config.json").is_file()
+            weights = init or imagenet
+            start = weights.name if weights is not None else "random weights"
+            write_origin(run, [init.parent] if init is not None and of_run else [], "" if of_run else start)
         if "denoiser" in family(config.model).options and not config.frozen_batch_norm:
             renew_averages_on(train, model, config)
         if config.head_steps:
@@ -210,7 +213,7 @@ class _Training:
         row = {
             "epoch": state.epoch + 1,
             "loss": round(state.loss_sum / max(1, state.step), 5),
-            **_validation(self.valid, predict(self.model, crops, config.batch, forward)),
+            **_validation(self.valid, _alive(predict(self.model, crops, config.batch, forward))),
             "seconds": round(state.seconds),
         }
         if row["valid_auc"] > state.best_auc:
@@ -309,8 +312,9 @@ def _fit_head(model: keras.Model, config: FitConfig, batches: TrainingBatches, d
 
     started, losses = time.monotonic(), []
     whole, trainable = model.optimizer, [layer.trainable for layer in model.layers]
-    for layer in model.layers[:-1]:
-        layer.trainable = False
+    top = max(n for n, layer in enumerate(model.layers) if layer.weights)
+    for n, layer in enumerate(model.layers):
+        layer.trainable = n == top
     loss = keras.losses.BinaryCrossentropy(from_logits=True)
     optimizer = keras.optimizers.AdamW(HEAD_LEARNING_RATE)
     optimizer.build(model.trainable_variables)
@@ -325,12 +329,17 @@ def _fit_head(model: keras.Model, config: FitConfig, batches: TrainingBatches, d
     return _Head(float(np.mean(losses)), time.monotonic() - started)
 
 
-def _validation(valid: Sequence[Sample], logits: Logits) -> dict[str, float]:
+def _alive(logits: Logits) -> Logits:
+    """The logits as they are, after an epoch of everything; a new top on random weights may yet say nothing."""
     if logits.size > 1 and np.ptp(logits) == 0:
         raise UnmaskError(
             f"all {logits.size} validation pictures get the same score: the network is dead, its activations are 0 "
             "whatever it sees; train it in a new --run with another --seed or a lower --learning-rate"
         )
+    return logits
+
+
+def _validation(valid: Sequence[Sample], logits: Logits) -> dict[str, float]:
     targets = np.asarray([s.target for s in valid])
     row = {
         "valid_auc": round(metrics.auc(targets, logits), 5),

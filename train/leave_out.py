@@ -20,7 +20,7 @@ import numpy.typing as npt
 from app.core.cards import Calibration
 from app.core.errors import UnmaskError
 from app.core.files import write_whole
-from app.models.runtimes import Classifier, TensorFlowClassifier
+from app.models.runtimes import Classifier
 from train import metrics
 from train.calibrate import apply, platt, thresholds
 from train.config import IN_MODEL, FitConfig
@@ -29,6 +29,7 @@ from train.evaluate import raw_logits
 from train.fit import fit
 from train.prepare import prepared_samples
 from train.scores import Scored, arrays, read_scores, write_scores
+from train.trained import of_file
 from train.zoo import family
 
 HELD_OUT = "held-out-scores.csv"
@@ -94,7 +95,7 @@ def leave_out(
             write_whole(folder / "prepared.csv", (run / "prepared.csv").read_bytes())
         best = fit(dataclasses.replace(config, leave_out=group), data, folder, imagenet=imagenet, init=starts[k])
         chosen = [s for s in samples if s.split != "train" or s.source in group]
-        classifier = TensorFlowClassifier(best, config.size)
+        classifier = of_file(best).classifier()
         write_scores(folder / HELD_OUT, scored(classifier, chosen, config, data, set(group)))
     done = [path for k in range(count) if (path := run / f"fold-{k}" / HELD_OUT).is_file()]
     summary = {**summed_up([read_scores(path) for path in done]), "folds_missing": count - len(done)}

@@ -13,6 +13,7 @@ from train.batch_norm import fuse_batch_norm, renew_averages
 from train.config import FitConfig
 from train.datasets import Sample
 from train.pipeline import plain_crops
+from train.precision import bfloat16_pays
 from train.zoo import build, family
 
 if TYPE_CHECKING:
@@ -30,7 +31,10 @@ def built_for_training(config: FitConfig, imagenet: Path | None) -> keras.Model:
     """
     import keras
 
-    keras.config.set_dtype_policy("mixed_bfloat16" if config.mixed_precision else "float32")
+    mixed = config.mixed_precision and bfloat16_pays()
+    if config.mixed_precision and not mixed:
+        print("bfloat16 is slower than float32 on this device; computing in float32", flush=True)
+    keras.config.set_dtype_policy("mixed_bfloat16" if mixed else "float32")
     try:
         model = _plain(config, imagenet)
     finally:

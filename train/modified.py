@@ -8,6 +8,7 @@ it needs no truth.
 from __future__ import annotations
 
 import csv
+import json
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -220,6 +221,23 @@ def outcomes(answers: Answers, *, resamples: int = metrics.RESAMPLES, seed: int 
             )
         )
     return found
+
+
+def refuse_another(report: Path, model: Trained) -> None:
+    """Make sure that ``modified.json``, where it is there, is about ``model``: it will be written anew.
+
+    Raises:
+        UnmaskError: it is about another model, or cannot be read.
+    """
+    if not report.exists():
+        return
+    try:
+        document = json.loads(report.read_text(encoding="utf-8"))
+        before = (str(document["model"]), str(document["family"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UnmaskError(f"{report}: no report of train modified ({error!r}); name another --run") from None
+    if before != (model.name, model.family):
+        raise UnmaskError(f"{report}: is about {before[0]}, not about {model.name}; name another --run")
 
 
 def write_answers(path: Path, answers: Answers) -> None:

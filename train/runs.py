@@ -49,6 +49,25 @@ class State:
     def write(self, path: Path) -> None:
         write_whole(path, json.dumps(asdict(self)) + "\n")
 
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The inverse of :meth:`write`.
+
+        Raises:
+            OSError, ValueError, TypeError: it does not hold a position.
+        """
+        state = cls(**json.loads(path.read_text(encoding="utf-8")))
+        whole = (state.epoch, state.step, state.best_epoch)
+        numbers = (state.best_auc, state.loss_sum, state.seconds)
+        drawn = [n for row in state.generators for n in row]
+        if not (
+            all(type(n) is int for n in whole)
+            and all(type(n) in (int, float) for n in numbers)
+            and all(type(n) is int and 0 <= n < 2**32 for n in drawn)
+        ):
+            raise ValueError("a value that it cannot have")
+        return state
+
 
 def checkpoint(model: keras.Model, state: State, folder: Path) -> None:
     """Weights, optimizer and position under one new name; the old checkpoint goes only when the new one stands."""
@@ -64,16 +83,48 @@ def checkpoint(model: keras.Model, state: State, folder: Path) -> None:
 
 
 def resume(model: keras.Model, folder: Path) -> State:
-    """Load the newest complete checkpoint into ``model``; its position, or the start."""
-    for position in sorted(folder.glob("e*.json"), reverse=True):
+    """Load the newest complete checkpoint into ``model``; its position, or the start where there is none.
+
+    Raises:
+        UnmaskError: it is damaged, or there is no more of it than its position.
+    """
+    positions = sorted(folder.glob("e*.json"), reverse=True)
+    for position in positions:
         weights = position.with_suffix(".weights.h5")
-        if weights.is_file():
+        if not weights.is_file():
+            continue
+        try:
+            state = State.read(position)
+        except (OSError, ValueError, TypeError) as error:
+            raise _damaged(position, error) from None
+        try:
             model.load_weights(weights)
-            state = State(**json.loads(position.read_text(encoding="utf-8")))
+        except Exception as error:  # Whatever a damaged file brings HDF5 and Keras to.
+            if type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's, which may not be the backend
+                raise
+            raise _damaged(weights, error) from None
+        try:
             for variable, value in zip(_generators(model), state.generators, strict=False):
                 variable.assign(value)
-            return state
+        except ValueError as error:
+            raise _damaged(position, error) from None
+        return state
+    if positions:
+        # A kill never leaves this: the position is written after its weights.
+        raise UnmaskError(
+            f"{positions[0]}: its {positions[0].stem}.weights.h5 is missing; restore it, or remove {folder} "
+            "to train from the start, or name another --run"
+        )
     return State()
+
+
+def _damaged(path: Path, error: Exception) -> UnmaskError:
+    """The sentence for a checkpoint that does not load; nothing trains over it until a person has decided."""
+    reason = next(iter(str(error).splitlines()), type(error).__name__)
+    return UnmaskError(
+        f"{path}: this checkpoint is damaged ({reason}); restore it, or remove {path.parent} to train from the start, "
+        "or name another --run"
+    )
 
 
 def _generators(model: keras.Model) -> list[keras.Variable]:
@@ -84,7 +135,7 @@ def claim(run: Path, config: FitConfig) -> None:
     """Write ``config.json`` into a new run folder.
 
     Raises:
-        UnmaskError: the folder holds a run with another config.
+        UnmaskError: the folder holds a run with another config, or one that cannot be read.
     """
     path = run / "config.json"
     if path.exists():
@@ -99,10 +150,16 @@ def claim(run: Path, config: FitConfig) -> None:
     config.write(path)
 
 
-def write_origin(run: Path, parents: Sequence[Path]) -> None:
-    """Keep in ``origin.json`` which runs the weights of ``run`` started from, as paths from its folder."""
+def write_origin(run: Path, parents: Sequence[Path], start: str = "") -> None:
+    """Keep in ``origin.json`` what the weights of ``run`` started from.
+
+    Args:
+        parents: the runs, kept as paths from the folder of ``run``.
+        start: where there are none: the name of a file of weights, or other words; "" does not tell.
+    """
     parents_from_here = [Path(os.path.relpath(parent.resolve(), run.resolve())).as_posix() for parent in parents]
-    write_whole(run / ORIGIN, json.dumps({"schema": 1, "runs": parents_from_here}, indent=2) + "\n")
+    document = {"schema": 1, "runs": parents_from_here, **({"start": start} if start else {})}
+    write_whole(run / ORIGIN, json.dumps(document, indent=2) + "\n")
 
 
 def origin(run: Path) -> list[Path]:
@@ -111,21 +168,42 @@ def origin(run: Path) -> list[Path]:
     Raises:
         UnmaskError: ``origin.json`` cannot be read.
     """
+    return _origin(run)[0]
+
+
+def start_of(run: Path) -> str:
+    """What the weights of a run without parents began as, in words; "" where it does not tell.
+
+    Raises:
+        UnmaskError: ``origin.json`` cannot be read.
+    """
+    return _origin(run)[1]
+
+
+def _origin(run: Path) -> tuple[list[Path], str]:
     path = run / ORIGIN
     if not path.is_file():
-        return []
+        return [], ""
     try:
-        return [(run / parent).resolve() for parent in json.loads(path.read_text(encoding="utf-8"))["runs"]]
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return [(run / parent).resolve() for parent in document["runs"]], str(document.get("start", ""))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UnmaskError(f"{path}: does not name runs ({error!r}); restore it, or remove it") from None
 
 
 def append_log(path: Path, row: dict[str, float]) -> None:
-    """Add the row of one epoch, in place of one that a kill left of the same epoch or a later one."""
+    """Add the row of one epoch, in place of one that a kill left of the same epoch or a later one.
+
+    Raises:
+        UnmaskError: the file is no log, or cannot be written.
+    """
     rows = []
     if path.exists():
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [r for r in csv.DictReader(file) if int(r["epoch"]) < row["epoch"]]
+        try:
+            with path.open(newline="", encoding="utf-8") as file:
+                rows = [r for r in csv.DictReader(file) if int(r["epoch"]) < row["epoch"]]
+        except (KeyError, ValueError, TypeError, csv.Error) as error:
+            raise UnmaskError(f"{path}: is no log of train fit ({error!r}); restore it, or remove it") from None
     with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, row)
         writer.writeheader()
@@ -165,10 +243,16 @@ def write_facts(run: Path, samples: Sequence[Sample]) -> None:
     """``facts.json``: what the run's result depends on beside its config.
 
     Raises:
-        UnmaskError: the run began with other data.
+        UnmaskError: the run began with other data, or it cannot be read with which.
     """
     path, data = run / "facts.json", data_hash(samples)
-    if path.exists() and json.loads(path.read_text(encoding="utf-8")).get("data", data) != data:
+    try:
+        before = json.loads(path.read_text(encoding="utf-8")).get("data", data) if path.exists() else data
+    except (ValueError, AttributeError) as error:
+        raise UnmaskError(
+            f"{path}: does not tell which pictures this run began with ({error!r}); restore it, or name another --run"
+        ) from None
+    if before != data:
         raise UnmaskError(f"{path}: the pictures changed since this run began; restore them, or name another --run")
     versions = {}
     for package in PACKAGES:

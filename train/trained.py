@@ -61,10 +61,9 @@ class Trained:
         """
         if self.card is not None:
             return load_classifier(self.card, "cpu", self.weights)
-        classifier = TensorFlowClassifier(self.file, self.crop.size)
         # At 1024 px the first feature map of one picture takes a quarter of a gigabyte.
-        classifier.MAX_BATCH = max(1, BATCH_AT_256 * 256**2 // self.crop.size**2)
-        return classifier
+        most = max(1, BATCH_AT_256 * 256**2 // self.crop.size**2)
+        return TensorFlowClassifier(self.file, self.crop.size, min(BATCH_AT_256, most))
 
     def needs_no_cutting(self) -> None:
         """Make sure that the model can be asked about pictures as they are.

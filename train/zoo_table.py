@@ -24,7 +24,7 @@ from train.evaluate import plain, probabilities
 from train.export import to_openvino
 from train.metrics import Estimate
 from train.scores import Scored, arrays
-from train.trained import BEST, SCORES, Trained, exported, of_run, scores_of
+from train.trained import BEST, SCORES, Trained, exported, family_of, of_run, scores_of
 
 ROUNDS = 15
 """Times that every model takes its turn when the speed is measured."""
@@ -128,7 +128,10 @@ def entry(words: str, weights: Path) -> Entry:
     if equals and not Path(words).is_dir():
         if not Path(folder).is_dir():
             raise UnmaskError(f"{folder}: no such run folder; give NAME=RUN, the folder that {name} was exported from")
-        return Entry(exported(name, weights), Path(folder))
+        model, other = exported(name, weights), family_of(Path(folder))
+        if other and other != model.family:
+            raise UnmaskError(f"{folder}: a run of {other}, while {name} is {model.family}; give the run it came from")
+        return Entry(model, Path(folder))
     path = Path(words)
     if (path / BEST).is_file():
         return Entry(of_run(path), path)

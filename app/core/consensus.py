@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from app.core.records import Opinion, Verdict, Vote
-from app.core.scoring import calibrated, opinion_of, percent
+from app.core.scoring import calibrated, opinion_of, percent, with_threshold
 
 if TYPE_CHECKING:
     from app.core.cards import ConsensusCard, ModelCard, Preprocessing, Thresholds
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 DISSENT = 0.4
 """Share of the weight from which on models that alone would say the opposite make it CAN'T TELL: the second of two, but
 not the third of three."""
+OPPOSITE = {Verdict.FAKE: Verdict.REAL, Verdict.REAL: Verdict.FAKE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +92,23 @@ class Consensus:
         return "".join(part.model_dump_json() for part in parts)
 
     def judging_by(self, thresholds: Thresholds) -> Self:
-        """The same members with other thresholds, such as the user's."""
-        cards = tuple(card.model_copy(update={"thresholds": thresholds}) for card in self.cards)
-        return replace(self, cards=cards if self.alone else self.cards, thresholds=thresholds)
+        """The same members with other thresholds, such as the user's; they vote by what differs from those of now."""
+        votes_by = (thresholds if self.alone else self._votes_by(card.thresholds, thresholds) for card in self.cards)
+        pairs = zip(self.cards, votes_by, strict=True)
+        cards = tuple(card.model_copy(update={"thresholds": own}) for card, own in pairs)
+        return replace(self, cards=cards, thresholds=thresholds)
+
+    def _votes_by(self, own: Thresholds, asked: Thresholds) -> Thresholds:
+        """A member's ``own`` thresholds with what is ``asked`` for instead of those of the consensus."""
+        before = self.thresholds
+        if asked.chosen != before.chosen:  # Only a threshold of the user's changes the words; it may be the old number.
+            own = with_threshold(own, asked.fake)
+        changed = {
+            name: getattr(asked, name)
+            for name in ("min_size_px", "min_scores")
+            if getattr(asked, name) != getattr(before, name)
+        }
+        return own.model_copy(update=changed)
 
     def gates(self, thresholds: Thresholds) -> dict[Preprocessing, Thresholds]:
         """``thresholds`` for each crop: the least sharpness is that of its own size, all else is shared."""
@@ -120,21 +135,28 @@ class Consensus:
         if not votes:
             return opinion
         assert opinion.p_fake is not None
-        opposite = Verdict.REAL if logit > 0 else Verdict.FAKE
-        against = sum(w for w, vote in zip(self.weights, votes, strict=True) if vote.verdict is opposite)
-        if against < DISSENT:
-            return replace(opinion, reason=f"{opinion.reason}; {in_words(votes)}")
+        if not self._disagree(opinion.verdict, votes):
+            return replace(opinion, reason=f"{opinion.reason}; {in_words(votes, opinion.verdict)}")
         together = f"together {percent(opinion.p_fake)} probability of AI generation {basis}"
         return Opinion(Verdict.UNCERTAIN, opinion.p_fake, f"the models disagree: {in_words(votes)}; {together}")
 
+    def _disagree(self, verdict: Verdict, votes: Sequence[Vote]) -> bool:
+        """Whether ``votes`` contradict the ``verdict`` too much, or each other where it is undecided."""
+        if verdict is Verdict.UNCERTAIN:
+            return OPPOSITE.keys() <= {vote.verdict for vote in votes}
+        pairs = zip(self.weights, votes, strict=True)
+        return sum(weight for weight, vote in pairs if vote.verdict is OPPOSITE[verdict]) >= DISSENT
 
-def in_words(votes: Sequence[Vote]) -> str:
-    """How the models voted: "2 of 3 models call it AI-generated, 1 real"."""
+
+def in_words(votes: Sequence[Vote], together: Verdict = Verdict.UNCERTAIN) -> str:
+    """How the models voted: "2 of 3 models call it AI-generated, 1 real"; ``together`` is the verdict of them all."""
     count = {verdict: sum(vote.verdict is verdict for vote in votes) for verdict in Verdict}
     said = [(count[Verdict.FAKE], "AI-generated"), (count[Verdict.REAL], "real")]
     (first, word), *others = [pair for pair in said if pair[0]] or [(0, "")]
     if not first:
-        return f"none of the {len(votes)} models can tell"
+        if together is Verdict.UNCERTAIN:
+            return f"none of the {len(votes)} models can tell"
+        return f"{'neither' if len(votes) == 2 else 'no'} model alone is sure, together they are"
     parts = [f"{first} of {len(votes)} models {'call' if first > 1 else 'calls'} it {word}"]
     parts += [f"{number} {word}" for number, word in others]
     if unsure := count[Verdict.UNCERTAIN]:

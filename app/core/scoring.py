@@ -65,6 +65,17 @@ def verdict_of(p: float, thresholds: Thresholds) -> Verdict:
     return Verdict.REAL if p <= thresholds.real else Verdict.UNCERTAIN
 
 
+def with_threshold(own: Thresholds, fake: float) -> Thresholds:
+    """``own`` thresholds with that of AI-GENERATED as the user set it; ``chosen`` says so."""
+    lowered = fake < own.real
+    replaced = ("fake: ", "real: ") if lowered else ("fake: ",)
+    words = [f"fake: {fake:g}, set by the user"] + ["real: not above it"] * lowered
+    parts = own.chosen.split("; ")
+    kept = [part for part in parts if not part.startswith(replaced)]
+    words += [f"all else: {own.chosen}"] if len(kept) == len(parts) else kept
+    return own.model_copy(update={"fake": fake, "real": min(own.real, fake), "chosen": "; ".join(words)})
+
+
 def opinion_of(logit: float, thresholds: Thresholds, basis: str) -> Opinion:
     """The verdict on calibrated evidence.
 

@@ -77,7 +77,8 @@ class Spectrum(keras.layers.Layer):  # type: ignore[misc]
     The first channel is the amplitude to the power ``power``, the second the phase in [-pi, pi]; each has frequency 0
     in the centre, as after numpy.fft.fftshift, and is the mean over the C channels. The transform is orthonormal, so
     that the values of a noise do not depend on S. It is computed by products with cosine and sine matrices: exact,
-    and sayable in every form that a model is exported to.
+    and sayable in every form that a model is exported to. The frequencies that are their own mirror images (four
+    where S is even) are real: their phase is 0 or pi, never -pi, whatever rounding leaves of an imaginary part.
     """
 
     def __init__(self, power: float = 0.8, **options: Any) -> None:
@@ -89,7 +90,10 @@ class Spectrum(keras.layers.Layer):  # type: ignore[misc]
         if side is None or shape[2] != side:
             raise ValueError(f"layer {self.name} needs square pictures of a known side, got shape {shape}")
         # Integers are reduced modulo the period before they become angles: exact to the last bit of the cosine.
-        turns = np.outer(np.arange(side) - side // 2, np.arange(side)) % side
+        frequencies = np.arange(side) - side // 2
+        turns = np.outer(frequencies, np.arange(side)) % side
+        mirrored = 2 * frequencies % side == 0
+        self._real = mirrored[:, None] & mirrored[None, :]
         self._cos = (np.cos(2 * np.pi * turns / side) / np.sqrt(side)).astype(np.float32)
         self._sin = (np.sin(2 * np.pi * turns / side) / np.sqrt(side)).astype(np.float32)
         super().build(shape)
@@ -103,7 +107,7 @@ class Spectrum(keras.layers.Layer):  # type: ignore[misc]
         imaginary = -(ops.matmul(cos, rows_sin) + ops.matmul(sin, rows_cos))
         # The tiny constant keeps the gradient at 0 finite.
         amplitude = ops.power(real * real + imaginary * imaginary + 1e-12, self.power / 2)
-        phase = ops.arctan2(imaginary, real)
+        phase = ops.arctan2(ops.where(self._real, 0.0, imaginary), real)
         return ops.stack([ops.mean(amplitude, axis=1), ops.mean(phase, axis=1)], axis=-1)
 
     def get_config(self) -> dict[str, Any]:

@@ -113,17 +113,22 @@ class TensorFlowClassifier:
     A GPU is shared with other programs, which may take its memory at any moment. Then faces are scored fewer at a time,
     and on the CPU where not even one will fit; ``device`` tells.
 
+    Args:
+        path: of the ``.keras`` file.
+        size: side of the crops, pixels.
+        most: crops scored at once.
+
     Raises:
         UnmaskError: the file is not a model that loads safely.
     """
 
     MAX_BATCH = 32
 
-    def __init__(self, path: Path, size: int) -> None:
+    def __init__(self, path: Path, size: int, most: int = MAX_BATCH) -> None:
         import tensorflow as tf
 
         self._path, self._size = path, size
-        self._most = self.MAX_BATCH
+        self._most = self._most_on_cpu = most
         self._on_gpu = bool(tf.config.list_physical_devices("GPU"))
         self._out_of_memory: type[Exception] = tf.errors.ResourceExhaustedError
         self.device = "GPU (TensorFlow)" if self._on_gpu else "CPU (TensorFlow)"
@@ -176,7 +181,7 @@ class TensorFlowClassifier:
             where = self.device.split(" (")[0]
             self.device = f"{where} (TensorFlow, {self._most} at a time: its memory is short)"
         elif self._on_gpu:
-            self._on_gpu, self._most = False, self.MAX_BATCH
+            self._on_gpu, self._most = False, self._most_on_cpu
             self._call = self._loaded("/CPU:0")
             self.device = "CPU (TensorFlow: the GPU's memory is taken)"
         else:

@@ -144,7 +144,7 @@ def render_report(reports: Sequence[VideoReport], *, title: str, created: dateti
             cards=_distinct(card for report in reports for card in report.consensus.cards),
             fitted_on=_distinct(pictures for report in reports for pictures in report.consensus.fitted_on),
             runs=_distinct((report.device, report.settings) for report in reports),
-            limits=_distinct(limit for report in reports for card in report.consensus.cards for limit in card.limits),
+            limits=_limits(card for report in reports for card in report.consensus.cards),
             verdicts=Verdict,
         )
     )
@@ -191,7 +191,7 @@ def _part(number: int, report: VideoReport, detailed: set[int], *, thumbnails: b
             _Face(
                 track=track,
                 detailed=track.id in detailed,
-                moments=tuple(_moment(i + 1, highlight) for i, highlight in enumerate(own)),
+                moments=tuple(_moment(i + 1, highlight, track) for i, highlight in enumerate(own)),
                 plot=plot,
                 thumbnail=_data_uri(own[0].crop, side=72) if own and thumbnails else None,
                 box=report.boxes.get(track.id),
@@ -209,8 +209,9 @@ def _telling_first(track: TrackResult) -> tuple[int, float, int]:
     return rank, 1.0 if p is None else -p, -track.faces
 
 
-def _moment(number: int, highlight: Highlight) -> _Moment:
-    toward_fake = highlight.logit > 0
+def _moment(number: int, highlight: Highlight, track: TrackResult) -> _Moment:
+    # The heatmap is the first model's: of several, it goes by what that one says of the face, not by the consensus.
+    toward_fake = track.votes[0].p_fake > 0.5 if track.votes else highlight.logit > 0
     heat = heatmap(highlight.evidence, highlight.crop.shape[0], toward_fake=toward_fake)
     return _Moment(
         number=number,
@@ -353,6 +354,17 @@ def _metric_tables(card: ModelCard) -> list[tuple[list[str], dict[str, Mapping[s
     """The card's measures, one table (columns, rows) for neighbours that measure the same things."""
     groups = itertools.groupby(card.metrics.items(), key=lambda item: list(item[1]))
     return [(columns, dict(rows)) for columns, rows in groups]
+
+
+def _limits(cards: Iterable[ModelCard]) -> list[tuple[str, str]]:
+    """Every limit of the ``cards`` once, with the names of the models that have it; "" where all do."""
+    whose: dict[str, dict[str, None]] = {}
+    everyone = set()
+    for card in cards:
+        everyone.add(card.name)
+        for limit in card.limits:
+            whose.setdefault(limit, {})[card.name] = None
+    return [(limit, "" if names.keys() == everyone else ", ".join(names)) for limit, names in whose.items()]
 
 
 def _distinct(items: Iterable[Any]) -> list[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from PySide6.QtCore import QElapsedTimer, QObject, Qt, QTimer, Signal, SignalInstance, Slot
 
@@ -67,6 +67,16 @@ def load_models(settings: Settings, wanted: Callable[[], bool] = lambda: True) -
     return Models(MediaPipeDetector(), load_ensemble(read_consensus(settings.models), settings.device, check=check))
 
 
+class Place(NamedTuple):
+    """Where in a recorded source to begin, and whether to stand still there."""
+
+    time_s: float = 0.0
+    paused: bool = False
+
+
+START = Place()
+
+
 class Bridge(QObject):
     """Holds the one engine on show and closes those that went before it.
 
@@ -91,6 +101,7 @@ class Bridge(QObject):
         self.on_picture: Callable[[Frame, FrameResult | None], None] = lambda frame, result: None
         self._leaving: list[LiveEngine] = []
         self._waiting: tuple[SourceChoice, Settings] | None = None
+        self._begin = START
         self._number = 0
         self._frame: Frame | None = None
         self._result: FrameResult | None = None
@@ -111,10 +122,18 @@ class Bridge(QObject):
         error = None if self.engine is None else self.engine.error
         return "" if error is None else str(error)
 
-    def open(self, choice: SourceChoice, settings: Settings) -> None:
-        """Show another source, as soon as the one before has let go of its camera."""
+    @property
+    def place(self) -> Place:
+        """Where the source is; while it is made ready, where it is about to begin."""
+        frame = None if self.engine is None else self.engine.latest_frame()
+        if frame is None or self.state is LiveState.LOADING:
+            return self._begin
+        return Place(frame.time_s, self.state is LiveState.PAUSED)
+
+    def open(self, choice: SourceChoice, settings: Settings, begin: Place = START) -> None:
+        """Show another source, as soon as the one before has let go of its camera; a live one begins now."""
         self.close()
-        self.choice = choice
+        self.choice, self._begin = choice, START if choice.is_live else begin
         self._waiting = (choice, settings)
         self.state_changed.emit(LiveState.LOADING)
         self._timer.start()
@@ -170,6 +189,10 @@ class Bridge(QObject):
             lambda event: _emit(self._told_event, number, event),
         )
         self.engine.start()
+        if self._begin.time_s > 0:
+            self.engine.seek(self._begin.time_s)
+        if self._begin.paused:
+            self.engine.pause()
 
     def _pull(self) -> None:
         if self._waiting is not None:

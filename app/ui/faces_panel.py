@@ -25,9 +25,9 @@ CARDS = 12
 THUMBNAIL = 64
 
 MEANINGS = {
-    Verdict.REAL: "The model sees the marks of a photograph. It can be wrong, above all with new kinds of fakes.",
-    Verdict.FAKE: "The model sees marks that AI generators leave. It is a hint to look closer, not a proof.",
-    Verdict.UNCERTAIN: "The picture does not allow a judgement, or what speaks for either side is too weak.",
+    Verdict.REAL: "The model or models see the marks of a photograph. They can err, above all with new kinds of fakes.",
+    Verdict.FAKE: "The model or models see marks that AI generators leave. It is a hint to look closer, not a proof.",
+    Verdict.UNCERTAIN: "The picture allows no judgement, what speaks for either side is too weak, or models disagree.",
 }
 PROBABILITY = "The percentage is the estimated probability that the face is AI-generated: a low one speaks for real."
 

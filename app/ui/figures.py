@@ -8,7 +8,7 @@ from app.pipeline.live_state import LiveStats
 from app.ui.look import described
 
 _TIPS = {
-    "shown": "How many pictures of the source are shown in a second",
+    "shown": "How many new pictures are shown here in a second, of those that the source gives",
     "analysed": "In how many pictures a second faces are looked for",
     "scored": "How often in a second a face is scored by the model",
     "age": "How far the boxes are behind the picture",
@@ -30,15 +30,19 @@ class FiguresBar(QWidget):
             row.addWidget(label)
         row.addStretch(1)
 
-    def show_stats(self, stats: LiveStats | None) -> None:
-        """Show the figures; nothing where nothing runs or the model is not loaded yet."""
+    def show_stats(self, stats: LiveStats | None, painted_fps: float = 0.0) -> None:
+        """Show the figures; nothing where nothing runs or the model is not loaded yet.
+
+        Args:
+            painted_fps: new frames painted a second; the engine knows only what the source gives.
+        """
         texts: dict[str, str] = {}
         if stats is not None and stats.device:
             scored, tip = _scoring(stats)
             self._labels["scored"].setToolTip(tip)
             texts = {
-                "shown": f"{stats.shown_fps:.0f} frames/s",
-                "analysed": f"{stats.scored_fps:.0f} analysed/s",
+                "shown": _shown(painted_fps, stats.shown_fps),
+                "analysed": f"{_rate(stats.scored_fps)} analysed/s",
                 "scored": scored,
                 "age": f"boxes {stats.age_s * 1000:.0f} ms behind",
                 "dropped": f"{stats.dropped} dropped",
@@ -49,14 +53,27 @@ class FiguresBar(QWidget):
             label.setVisible(name in texts)
 
 
+def _rate(per_second: float) -> str:
+    """A rate in whole numbers; one below 1 keeps a decimal, since 0 would say that nothing happens."""
+    return f"{per_second:.1f}" if 0 < per_second < 1 else f"{per_second:.0f}"
+
+
+def _shown(painted_fps: float, source_fps: float) -> str:
+    """The rate that is painted, and that of the source where the window does not keep up."""
+    behind = source_fps - painted_fps > 1
+    return f"{_rate(painted_fps)} of {_rate(source_fps)} frames/s" if behind else f"{_rate(painted_fps)} frames/s"
+
+
 def _scoring(stats: LiveStats) -> tuple[str, str]:
     """How often faces are scored and what further models cost of that, and the tip with each one's time."""
     if not stats.models:
-        return f"{stats.score_rate:.0f} scores/s", _TIPS["scored"]
+        return f"{_rate(stats.score_rate)} scores/s", _TIPS["scored"]
     times = ", ".join(f"{name} {seconds * 1000:.0f} ms" for name, seconds in stats.models)
+    # A rate of 0 is that of fewer than two scores in two seconds: nothing to reckon with.
+    rate = _rate(stats.score_rate) if stats.score_rate else "less than 1"
+    alone = f"; one alone would be about {_rate(stats.alone_rate)}/s" if stats.alone_rate else ""
     return (
-        f"scoring {stats.score_rate:.0f}/s with {len(stats.models)} models; "
-        f"one alone would be about {stats.alone_rate:.0f}/s",
+        f"scoring {rate}/s with {len(stats.models)} models{alone}",
         f"How often in a second a face is scored by all models. A face takes {times}. "
         f"Further models slow the scores only, never the picture; alone is meant of {stats.models[0][0]}.",
     )

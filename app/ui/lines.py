@@ -29,7 +29,7 @@ def drawn(points: Sequence[TimelinePoint]) -> tuple[Floats, Floats]:
 
 
 def suspicious_moments(lines: Timelines, threshold: float) -> list[float]:
-    """When a face began to be called AI-GENERATED, in order of time."""
+    """When a face's probability rose to the threshold of AI-GENERATED, in order of time; models may disagree there."""
     starts: list[float] = []
     for points in lines.values():
         times, values = drawn(points)

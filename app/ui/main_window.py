@@ -15,7 +15,7 @@ from app.models.artifact import read_consensus
 from app.pipeline.live_state import EventKind, LiveEvent, LiveState
 from app.ui.background import in_background
 from app.ui.banner import Tone, Way
-from app.ui.bridge import Bridge, EngineMaker, make_engine
+from app.ui.bridge import START, Bridge, EngineMaker, Place, make_engine
 from app.ui.choices import Settings, SourceChoice, SourceKind
 from app.ui.faces_panel import Thumbnail, thumbnail, wrapped
 from app.ui.layout import WindowLayout
@@ -67,7 +67,7 @@ class MainWindow(WindowLayout):
 
     # What people ask for.
 
-    def open(self, choice: SourceChoice) -> None:
+    def open(self, choice: SourceChoice, begin: Place = START) -> None:
         """Show a source; what was on show is stopped first."""
         self.banner.hide()
         self.memory.remember(choice)
@@ -80,7 +80,7 @@ class MainWindow(WindowLayout):
         self.setWindowTitle(f"{choice.title} - Unmask")
         self.does.mirror.setChecked(choice.kind is SourceKind.CAMERA and self.settings.mirror)
         self.controls.reset()
-        self.bridge.open(choice, self.settings)
+        self.bridge.open(choice, self.settings, begin)
         if choice.kind is SourceKind.SCREEN:
             self.banner.tell("Move this window aside: what it covers on the screen is not watched.", tone=Tone.INFO)
 
@@ -94,13 +94,13 @@ class MainWindow(WindowLayout):
             self.bridge.engine.seek(time_s)
 
     def apply_settings(self, settings: Settings) -> None:
-        """Take and keep new settings; the source is opened anew only where it must be."""
+        """Take and keep new settings; the source is opened anew, at its place, only where it must be."""
         before, self.settings = self.settings, settings
         self.memory.keep(settings)
         if settings.models != before.models:
             self._read_consensus()
         if self.bridge.choice is not None and settings.needs_reload(before):
-            self.open(self.bridge.choice)
+            self.open(self.bridge.choice, self.bridge.place)
         else:
             self.bridge.set_settings(settings)
             self._show_thresholds()
@@ -111,7 +111,7 @@ class MainWindow(WindowLayout):
         self.settings = replace(self.settings, **given)
 
     def ask_settings(self) -> None:
-        dialog = SettingsDialog(self.settings, self._consensus, self)
+        dialog = SettingsDialog(self.settings, self._consensus, self, running=self.bridge.state in _WATCHING)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.accepted.connect(lambda: self.apply_settings(dialog.chosen()))
         # Not exec(): the picture goes on, and closing the window closes the dialog too.
@@ -322,7 +322,7 @@ class MainWindow(WindowLayout):
         self.timeline.set_position(stats.position_s, stats.duration_s)
         self.timeline.show_lines(engine.timelines(), self.view.selected)
         self.controls.show_position(stats.position_s, stats.duration_s)
-        self.figures.show_stats(stats)
+        self.figures.show_stats(stats, self.view.painted_fps)
         self._show_heat()
         self._show_recording()
 

@@ -43,6 +43,11 @@ _DEVICE_NAMES = {"auto": "Automatic", "cpu": "Processor (CPU)", "gpu": "Graphics
 
 
 _MODELS_TIP = "What judges the faces. Several judge together; then fewer faces a second are scored."
+_DEVICE_TIP = "Which part of the machine computes the scores."
+_ANEW = (
+    "A change opens the source anew when you press OK: a file goes on where it is, the faces seen so far are "
+    "forgotten, and a recording ends and is kept."
+)
 _ROWS = 4
 """Models in sight at once."""
 
@@ -72,13 +77,17 @@ class SettingsDialog(QDialog):
 
     Args:
         judge: the models in use, for their own thresholds; None where they could not be read.
+        running: a source is on show, which other models or another device interrupt.
     """
 
-    def __init__(self, settings: Settings, judge: Consensus | None, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, settings: Settings, judge: Consensus | None, parent: QWidget | None = None, *, running: bool = False
+    ) -> None:
         super().__init__(parent)
         self.setWindowTitle("Settings")
         self.setMinimumWidth(560)
         self._before = settings
+        self._anew = f" {_ANEW}" if running else ""
         own = judge.thresholds.fake if judge else 0.9
         self.use_own = QCheckBox(
             f"as the model's makers advise ({own * 100:.4g} %)" if judge else "as its makers advise"
@@ -148,8 +157,8 @@ class SettingsDialog(QDialog):
             ("Smallest face judged", self.min_size, None, "Of smaller faces it says CAN'T TELL: too little to see."),
             ("Smoothed over", self.smoothing, None, "How slowly the verdict in the picture follows. Longer is calmer."),
             ("Score a face every", self.interval, None, "Longer is lighter on the machine, and slower to notice."),
-            ("Computed on", self.device, None, "Which part of the machine computes the scores."),
-            ("Models", self.models, None, _MODELS_TIP),
+            ("Computed on", self.device, None, _DEVICE_TIP + self._anew),
+            ("Models", self.models, None, _MODELS_TIP + self._anew),
             ("Files go to", self.output, folder, "Folder of recordings, snapshots and reports."),
         ]
         for name, control, layout, tip in rows:
@@ -201,7 +210,7 @@ class SettingsDialog(QDialog):
                 note = f"{wrapped(read_consensus(self.models.chosen).note)}."
             except UnmaskError as error:
                 note = str(error)
-        self._models_hint.setText(f"{_MODELS_TIP} {note}".strip())
+        self._models_hint.setText(f"{_MODELS_TIP} {note}".strip() + self._anew)
 
     def _choose_folder(self) -> None:
         folder = QFileDialog.getExistingDirectory(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -16,6 +18,7 @@ from app.core.crops import square_around
 from app.core.records import Box, FaceResult, Frame, FrameResult, Verdict
 from app.core.scoring import percent
 from app.models.gradcam import heatmap
+from app.pipeline.live_state import Recent
 from app.ui.look import ink_on, verdict_colour
 
 if TYPE_CHECKING:
@@ -40,7 +43,7 @@ class Heat:
     @classmethod
     def of(cls, face: ScoredFace, judge: Consensus) -> Self:
         """Of the last time that a face was scored, by the first of the models."""
-        toward_fake, first = face.logit > 0, judge.cards[0]
+        toward_fake, first = face.toward_fake, judge.cards[0]
         by = "" if judge.alone else f" (by {first.name})"
         return cls(
             face.track,
@@ -62,7 +65,7 @@ class VideoView(QWidget):
     face_clicked = Signal(int)
     """The track's id, or 0 beside all faces."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(parent)
         self.setAccessibleName("Picture")
         self.setAccessibleDescription("The video with a box around every face; click a face to select it")
@@ -71,6 +74,8 @@ class VideoView(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self._frame: Frame | None = None
         self._result: FrameResult | None = None
+        self._clock = clock
+        self._painted, self._is_new = Recent(), False
         self._scaled: QImage | None = None
         self._pixels: npt.NDArray[np.uint8] | None = None
         self._note = self._hint = ""
@@ -89,9 +94,16 @@ class VideoView(QWidget):
     def selected(self) -> int:
         return self._selected
 
+    @property
+    def painted_fps(self) -> float:
+        """New frames painted a second, over the last two seconds: what is really shown."""
+        return self._painted.rate(self._clock())
+
     def show_frame(self, frame: Frame | None, result: FrameResult | None) -> None:
         if frame is not self._frame:
-            self._frame, self._scaled = frame, None
+            self._frame, self._scaled, self._is_new = frame, None, frame is not None
+        if frame is None:
+            self._painted = Recent()  # Another source has a rate of its own.
         self._result = result
         self.update()
 
@@ -172,6 +184,9 @@ class VideoView(QWidget):
         if note := self._note or self._hint:
             self._draw_note(painter, note, self.height() / 2 if self._frame is None else 28.0)
         painter.end()
+        if self._is_new:  # The same frame is painted again for its boxes.
+            self._is_new = False
+            self._painted.add(self._clock())
 
     def _faces(self) -> tuple[FaceResult, ...]:
         if self._frame is None or self._result is None or not strength(self._frame.time_s - self._result.time_s):

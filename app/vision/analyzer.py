@@ -26,7 +26,7 @@ from app.core.records import (
     Verdict,
     Vote,
 )
-from app.core.scoring import sigmoid, verdict_of, why_not_judged
+from app.core.scoring import sigmoid, verdict_of, why_not_judged, with_threshold
 from app.models.ensemble import Ensemble, Judgement
 from app.models.runtimes import OpenVINOClassifier
 from app.vision.detector import FaceDetector
@@ -71,7 +71,7 @@ class AnalyzerOptions:
     def thresholds(self, chosen: Thresholds) -> Thresholds:
         """``chosen`` thresholds, of a card or a consensus, with these options on top."""
         if self.threshold is not None:
-            chosen = chosen.model_copy(update={"fake": self.threshold, "real": min(chosen.real, self.threshold)})
+            chosen = with_threshold(chosen, self.threshold)
         if self.min_scores is not None:
             chosen = chosen.model_copy(update={"min_scores": self.min_scores})
         if self.min_size_px is not None:
@@ -83,7 +83,7 @@ class AnalyzerOptions:
 class ScoredFace:
     """A face when it was scored: the calibrated logit, and the first model's crop (uint8 RGB) and evidence map.
 
-    ``others`` are the boxes of the frame's other faces, pixels of the crop; most lie outside it.
+    ``others`` are the frame's other faces, pixels of the crop; ``own`` is the first model's logit, None for ``logit``.
     """
 
     track: int
@@ -92,6 +92,12 @@ class ScoredFace:
     crop: ImageU8
     evidence: npt.NDArray[np.float32]
     others: tuple[Box, ...] = ()
+    own: float | None = None
+
+    @property
+    def toward_fake(self) -> bool:
+        """Which way the model leans whose evidence this is."""
+        return (self.logit if self.own is None else self.own) > 0
 
 
 class FrameAnalyzer:
@@ -275,7 +281,8 @@ class FrameAnalyzer:
             scores[id_] = Score(look.quality, judged.logit, judged.logits)
             if self._on_scored:
                 crop, others = look.crops[self._first][0], self._others(id_, found.detections)
-                self._on_scored(ScoredFace(id_, found.time_s, judged.logit, crop, judged.evidence, others))
+                own = judged.logits[0]
+                self._on_scored(ScoredFace(id_, found.time_s, judged.logit, crop, judged.evidence, others, own))
         return scores
 
     def _others(self, id_: int, present: Mapping[int, Detection]) -> tuple[Box, ...]:

@@ -1,4 +1,4 @@
-"""``python -m tests.bench.window``: the figures of the real window, with the shipped model.
+"""``python -m tests.bench.window``: the figures of the real window, with one and with both of the shipped models.
 
 Needs a display: without one, ``xvfb-run -s "-screen 0 1280x800x24" python -m tests.bench.window``. Each part runs in a
 process of its own, as people start it. Prints a table; nothing here asserts. Close other programs first.
@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,19 +36,20 @@ TICK_MS = 10
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=15.0, help="measured for each number of faces (default: 15)")
+    parser.add_argument("--seconds", type=float, default=15.0, help="measured each time (default: 15)")
     parser.add_argument("--minutes", type=float, default=0.0, help="watch the memory for so long, too")
     parser.add_argument("--part", choices=("start", "watch"), help=argparse.SUPPRESS)
     parser.add_argument("--source", help=argparse.SUPPRESS)
+    parser.add_argument("--models", help=argparse.SUPPRESS)
     parser.add_argument("--endless", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--began", type=float, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.part == "start":
         _start(args.source, args.began)
     elif args.part == "watch":
-        _watch(args.source, args.seconds, endless=args.endless)
+        _watch(args.source, args.seconds, args.models, endless=args.endless)
     else:
-        from tests.bench.live import measure_newest_frame
+        from tests.bench.live import BOTH, measure_newest_frame
 
         measure_newest_frame()
         _measure_start()
@@ -56,7 +57,11 @@ def main() -> None:
             for faces in (1, 4):
                 clip = Path(folder) / f"{faces}.mp4"
                 make_clip(clip, faces, WARM_S + args.seconds + 10)
-                _measure_watching(clip, faces, args.seconds)
+                # Straight after each other on the same clip: the ratio is what a second model costs.
+                one, two = (_measure_watching(clip, faces, args.seconds, names) for names in (BOTH[:1], BOTH))
+                print(f"\n{_of(faces)}, two models / one")
+                _row("  shown", _ratio(two["shown"], one["shown"]))
+                _row("  scores", _ratio(sum(two["scores"]), sum(one["scores"])))
             if args.minutes:
                 _measure_memory(Path(folder) / "1.mp4", args.minutes)
 
@@ -68,15 +73,24 @@ def _measure_start() -> None:
     _row("first scored picture of the demo clip", f"{demo['scored_s']:.2f} s by the clock, from the second start on")
 
 
-def _measure_watching(clip: Path, faces: int, seconds: float) -> None:
-    found = _run("watch", "--source", str(clip), "--seconds", str(seconds))
-    print(f"\n720p at {FPS} fps, {faces} face{'s' * (faces > 1)}, {found['device']}")
-    _row("  shown", f"{found['shown']:.1f} /s")
+def _measure_watching(clip: Path, faces: int, seconds: float, models: Sequence[str]) -> dict[str, Any]:
+    found = _run("watch", "--source", str(clip), "--seconds", str(seconds), "--models", ",".join(models))
+    print(f"\n{_of(faces)}, {' and '.join(models)}, {found['device']}")
+    _row("  shown (new frames painted)", f"{found['shown']:.1f} /s")
     _row("  scores", f"{sum(found['scores']):.1f} /s")
     _row("  scores of each face", " ".join(f"{score:.1f}" for score in found["scores"]) + " /s")
     _row("  timer late by, p50 / p99 / max", " / ".join(f"{ms:.1f}" for ms in found["late_ms"]) + " ms")
     _row("  closed after", f"{found['closed_s']:.2f} s, process gone {found['gone_s']:.2f} s later")
     _row("  threads left", str(found["threads"]))
+    return found
+
+
+def _of(faces: int) -> str:
+    return f"720p at {FPS} fps, {faces} face{'s' * (faces > 1)}"
+
+
+def _ratio(two: float, one: float) -> str:
+    return f"{two / one:.3f}" if one else "none with one model"
 
 
 def _measure_memory(clip: Path, minutes: float) -> None:
@@ -219,7 +233,7 @@ def _make_endless(choice: Any, settings: Any, on_state: Any, on_event: Any) -> A
     )
 
 
-def _watch(clip: str, seconds: float, *, endless: bool) -> None:
+def _watch(clip: str, seconds: float, models: str | None, *, endless: bool) -> None:
     from PySide6.QtCore import QSettings, Qt, QTimer
     from PySide6.QtWidgets import QApplication
 
@@ -245,6 +259,7 @@ def _watch(clip: str, seconds: float, *, endless: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         store = QSettings(str(Path(folder) / "settings.ini"), QSettings.Format.IniFormat)
         window = MainWindow(store, make=_make_endless if endless else make_engine)
+        window.override(models=tuple(models.split(",")) if models else None)
         window.show()
         window.open(SourceChoice.of(clip))
         ticks: list[float] = []

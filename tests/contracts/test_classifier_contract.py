@@ -107,6 +107,14 @@ def classifier(request: pytest.FixtureRequest) -> Classifier:
     return TensorFlowClassifier(tiny.path, SIZE)
 
 
+def test_no_more_crops_at_once_than_told(tiny: Tiny, crops: ImageU8, monkeypatch: pytest.MonkeyPatch) -> None:
+    classifier = TensorFlowClassifier(tiny.path, SIZE, most=4)
+    asked: list[int] = []
+    call = classifier._call
+    monkeypatch.setattr(classifier, "_call", lambda piece: asked.append(len(piece)) or call(piece))
+    assert len(classifier.score(crops).logits) == 9 and asked == [4, 4, 1]
+
+
 class TestClassifier:
     def test_it_says_what_it_runs_on(self, classifier: Classifier) -> None:
         assert classifier.device

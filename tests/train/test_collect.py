@@ -148,6 +148,26 @@ def pipeline_folder(tmp_path: Path) -> Path:
     return folder
 
 
+def test_a_pipeline_that_fails_is_told_and_what_is_made_is_kept(
+    pipeline_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def painter(order: collecting.Order) -> np.ndarray:
+        if order.number == 1:
+            raise RuntimeError("CUDA out of memory\nand more")
+        return np.random.default_rng(order.number).integers(0, 256, (32, 32, 3)).astype(np.uint8)
+
+    monkeypatch.setattr(collecting, "load_pipeline", lambda path, device: "pipeline")
+    monkeypatch.setattr(collecting, "painter_of", lambda pipeline: painter)
+    prompts, out = tmp_path / "prompts.txt", tmp_path / "out"
+    prompts.write_text("a portrait\n")
+    words = ["collect", "--prompts", str(prompts), "--out", str(out), "--pipeline", str(pipeline_folder), "--count"]
+    assert main([*words, "3"]) == 2
+    told = capsys.readouterr().err
+    assert "picture 1: the pipeline failed (CUDA out of memory); mend that" in told and told.count("\n") == 1
+    assert len(list(out.glob("*.png"))) == 1
+    assert main([*words, "1"]) == 0 and "0 pictures made" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("name", "content", "why"),
     [

@@ -10,7 +10,7 @@ import pytest
 from app.core.errors import UnmaskError
 from app.core.records import Box
 from train.__main__ import main
-from train.config import FitConfig
+from train.config import PRESETS, FitConfig
 from train.datasets import (
     Sample,
     counts,
@@ -36,10 +36,44 @@ def test_presets_are_valid_and_unknown_options_are_not(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("epoch = 3\n")
     with pytest.raises(UnmaskError, match=r"bad\.toml: unknown option epoch"):
         FitConfig.from_preset(str(tmp_path / "bad.toml"), {})
-    with pytest.raises(UnmaskError, match="the known ones are"):
+    with pytest.raises(UnmaskError, match="the known ones are") as told:
         FitConfig.from_preset("nothing", {})
+    assert "densenet121-finish" in str(told.value) and "card" not in str(told.value)
     with pytest.raises(UnmaskError, match="--batch must be at least 2"):
         FitConfig(batch=1)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b'size = "big"', "size must be a whole number"),
+        (b"size = 32.5", "size must be a whole number"),
+        (b"strength = true", "strength must be a number"),
+        (b"even_batches = 1", "even_batches must be true or false"),
+        (b"model = 3", "model must be a text"),
+        (b'leave_out = "LFW"', "leave_out must be a list of texts"),
+        (b"leave_out = [1]", "leave_out must be a list of texts"),
+        (b"# caf\xe9", "not valid TOML in UTF-8"),
+        (b"size = ", "not valid TOML in UTF-8"),
+    ],
+)
+def test_a_preset_that_cannot_be_is_told(tmp_path: Path, content: bytes, why: str) -> None:
+    (tmp_path / "bad.toml").write_bytes(content)
+    with pytest.raises(UnmaskError, match=rf"bad\.toml: {why}"):
+        FitConfig.from_preset(str(tmp_path / "bad.toml"), {})
+
+
+def test_every_preset_but_the_cards_is_one(tmp_path: Path) -> None:
+    names = [p.stem for p in PRESETS.glob("*.toml") if not p.stem.startswith("card")]
+    for name in names:
+        FitConfig.from_preset(name, {}).write(tmp_path / "config.json")
+        assert FitConfig.read(tmp_path / "config.json") == FitConfig.from_preset(name, {})
+
+
+@pytest.mark.parametrize("seed", ["-1", "4294967296"])
+def test_a_seed_that_cannot_be_is_told(seed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "--data", "x", "--run", "y", "--seed", seed]) == 2
+    assert capsys.readouterr().err == "unmask: --seed must lie in 0 .. 4294967295\n"
 
 
 def test_a_missing_library_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ import pytest
 from app.core.errors import UnmaskError
 from tests.train.test_tensorboard import events
 from train import fit as fitting
+from train import precision
 from train.config import FitConfig
 from train.datasets import Sample
 from train.distribute import Devices
@@ -288,6 +289,13 @@ def test_a_dead_network_is_told_after_an_epoch(data: Path, run: Path, monkeypatc
     with pytest.raises(UnmaskError, match="all 24 validation pictures get the same score: the network is dead"):
         fitting.fit(CONFIG, data, run, imagenet=None)
     assert log_of(run) == [] and not (run / "best.keras").exists()
+    # A new top may say nothing yet: what it stands on is random where nothing was learned before.
+    staged = run.with_name("staged")
+    staged.mkdir()
+    (staged / "prepared.csv").write_bytes((run / "prepared.csv").read_bytes())
+    with pytest.raises(UnmaskError, match="the network is dead"):
+        fitting.fit(dataclasses.replace(CONFIG, head_steps=2), data, staged, imagenet=None)
+    assert [row["epoch"] for row in log_of(staged)] == ["0"]
 
 
 def test_a_share_is_taken_evenly_from_every_source_and_sources_can_be_left_out(samples: list[Sample]) -> None:
@@ -323,11 +331,25 @@ def test_the_log_has_one_row_an_epoch(tmp_path: Path) -> None:
     assert [row["epoch"] for row in log_of(tmp_path)] == ["1", "2"]
 
 
-def test_mixed_precision_keeps_variables_and_logit_exact() -> None:
+def test_mixed_precision_keeps_variables_and_logit_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("train.model.bfloat16_pays", lambda: True)
     model = built_for_training(FitConfig(model="tiny", size=32, mixed_precision=True), None)
     assert model.get_layer("relu").compute_dtype == "bfloat16"
     assert model.outputs[0].dtype == "float32"
     assert {w.dtype for w in model.trainable_weights} == {"float32"}
+
+
+def test_bfloat16_is_left_where_it_is_slower(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert precision._seconds("float32") > 0 and precision._seconds("bfloat16") > 0
+    for slower, dtype in (("bfloat16", "float32"), ("float32", "bfloat16")):
+        precision.bfloat16_pays.cache_clear()
+        monkeypatch.setattr(precision, "_seconds", lambda dtype, slower=slower: 3.0 if dtype == slower else 1.0)
+        model = built_for_training(FitConfig(model="tiny", size=32, mixed_precision=True), None)
+        assert model.get_layer("relu").compute_dtype == dtype
+        assert ("computing in float32" in capsys.readouterr().out) == (dtype == "float32")
+    precision.bfloat16_pays.cache_clear()
 
 
 def test_learning_rate_warms_up_and_comes_down() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[FitConfig]:
 
     monkeypatch.setattr(module, "fit", fit)
     monkeypatch.setattr(module, "scores_of", scores_of)
+    monkeypatch.setattr(module.metrics, "estimates", partial(module.metrics.estimates, resamples=20))
     return configs
 
 
@@ -67,7 +70,7 @@ def test_every_variant_is_trained_once_and_told(data: Path, run: Path, trained: 
         ("mobilenet_v2", 0, "landmarks"),
         ("mobilenet_v2", 2, "landmarks"),
     ]
-    assert len(trained) == 5 and asked == ["mobilenet_v2"] * 2 + ["resnet50"] * 3
+    assert len(trained) == 5 and asked == ["mobilenet_v2", "resnet50"] * 2
     assert all(c.size == 64 and c.limit == 8 for c in trained)
     assert {line.estimates["accuracy"].value for line in lines} == {0.8}
     found = json.loads((run / "lnp-table.json").read_text(encoding="utf-8"))
@@ -76,7 +79,8 @@ def test_every_variant_is_trained_once_and_told(data: Path, run: Path, trained: 
     text = (run / "lnp-table.md").read_text(encoding="utf-8")
     assert text == as_markdown(lines) and text.startswith("| backbone | mode | segmenter | accuracy | AUC |")
     assert "| resnet50 | 0 | landmarks | 80.00 [" in text and "| 98.92 |" in text and "80 test pictures" in text
-    assert "not trained" not in text
+    assert "not trained" not in text and "with SAM; no row here used SAM." in text
+    assert "Starts: mobilenet_v2 none, resnet50 none." in text
 
     with pytest.raises(UnmaskError, match=r"mobilenet_v2-mode0-landmarks: holds a run with other settings \(size\)"):
         lnp_table(FitConfig(size=96, limit=8), data, run, chosen, imagenet=imagenet, source="")
@@ -104,9 +108,64 @@ def test_backbones_start_from_models_of_our_own(
     words = ["lnp-table", "--data", str(data), "--run", str(run), "--source", "", "--modes", "2"]
     words += ["--segmenters", "none", "--init", *map(str, starts)]
     assert main(words) == 0 and [config.arch for config in trained] == ["mobilenet_v2", "resnet50"]
-    assert json.loads((run / "lnp-table.json").read_text())["init"]["resnet50"] == str(starts[1])
-    assert main(words[: words.index("--init")]) == 2
-    assert "its models started from others; give the same --init" in capsys.readouterr().err
+    rows = json.loads((run / "lnp-table.json").read_text())["models"]
+    assert [row["start"] for row in rows] == [f"init starts/{row['arch']}/best.keras" for row in rows]
+    assert main([*words[: words.index("--init")], "--imagenet", "none"]) == 2
+    told = capsys.readouterr().err
+    assert "the start 'init starts/mobilenet_v2/best.keras', now they are '' and 'none'; give the same --source" in told
+
+
+def test_sources_and_starts_are_not_mixed(data: Path, run: Path, trained: list[FitConfig]) -> None:
+    def table(chosen: list[module.Variant], source: str = "", imagenet: str | None = "a.h5") -> None:
+        weights = None if imagenet is None else run / imagenet
+        lnp_table(FitConfig(), data, run, chosen, imagenet=lambda _: weights, source=source)
+
+    done, other = variants(["resnet50"], [0], ["none"]), variants(["mobilenet_v2"], [0], ["none"])
+    table(done)
+    assert json.loads((run / "resnet50-mode0-none" / "start.json").read_text())["start"] == "imagenet a.h5"
+    before = (run / "lnp-table.json").read_bytes()
+    for chosen in (done, variants(["resnet50"], [1], ["none"]), other):  # "a" is in "real" and in "fake"
+        with pytest.raises(UnmaskError, match=r"resnet50-mode0-none: holds a model of the source '' .* are 'a' and"):
+            table(chosen, source="a")
+        with pytest.raises(UnmaskError, match=r"the start 'imagenet a\.h5', now they are '' and 'none'; give the same"):
+            table(chosen, imagenet=None)
+    with pytest.raises(UnmaskError, match=r"now they are '' and 'imagenet b\.h5'"):
+        table(done, imagenet="b.h5")
+    assert len(trained) == 1 and (run / "lnp-table.json").read_bytes() == before
+    table(other, imagenet="b.h5")  # Each backbone has ImageNet weights of its own.
+    with pytest.raises(UnmaskError, match=r"resnet50-mode0-none: holds a run with other settings \(epochs\)"):
+        third = variants(["mobilenet_v2"], [1], ["none"])
+        shutil.rmtree(run / "mobilenet_v2-mode0-none")
+        lnp_table(FitConfig(epochs=9), data, run, third, imagenet=lambda _: run / "b.h5", source="")
+
+
+def test_the_table_keeps_what_was_finished_before(
+    data: Path, run: Path, trained: list[FitConfig], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["lnp-table", "--data", str(data), "--run", str(run), "--source", "", "--imagenet", "none", "--modes", "0"]
+    words += ["--segmenters", "none", "--archs"]
+    assert main([*words, "resnet50", "resnet50"]) == 0 and len(trained) == 1
+    (run / "lnp-table.json").write_text("{damaged")
+    assert main([*words, "mobilenet_v2"]) == 0 and len(trained) == 2
+    rows = json.loads((run / "lnp-table.json").read_text(encoding="utf-8"))["models"]
+    assert [row["run"] for row in rows] == ["mobilenet_v2-mode0-none", "resnet50-mode0-none"]
+    assert all(row["accuracy"][0] == 0.8 for row in rows)
+    text = (run / "lnp-table.md").read_text(encoding="utf-8")
+    assert text.count("| none | 80.00 [") == 2 and text in capsys.readouterr().out
+    assert main([*words, "mobilenet_v2"]) == 0 and len(trained) == 2
+    assert (run / "lnp-table.md").read_text(encoding="utf-8") == text
+    (run / "resnet50-mode0-none" / "start.json").write_text("[]")
+    assert main([*words, "mobilenet_v2"]) == 2
+    assert "start.json: does not tell source and start of this training (" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("verb", "preset"), [("lnp-table", "lnp_fusion"), ("study", "artifact_cnn")])
+def test_the_help_is_of_the_verb(verb: str, preset: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([verb, "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"{preset})" in told and "densenet121" not in told and "--epochs" in told
+    assert all((f"--{name} " in told) == (verb == "study") for name in ("model", "arch", "mode", "segmenter"))
 
 
 def test_every_backbone_needs_a_start_or_none(data: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,6 +178,8 @@ def test_every_backbone_needs_a_start_or_none(data: Path, run: Path, capsys: pyt
     FitConfig(model="resnet50").write(run / "config.json")
     assert main(words) == 2
     assert f"--init {run}: give one run of each of mobilenet_v2, resnet50" in capsys.readouterr().err
+    assert main([*words, str(run), "--archs", "resnet50", "resnet50"]) == 2
+    assert f"--init {run} {run}: give one run of each of resnet50\n" in capsys.readouterr().err
 
 
 def test_what_the_app_does_not_have_is_not_exported(data: Path, run: Path, samples: list[Sample]) -> None:

@@ -156,6 +156,29 @@ def test_the_command_leaves_table_numbers_and_page(
     assert main([*words, str(tmp_path / "nowhere")]) == 2
     assert "no pictures in it; give a folder" in capsys.readouterr().err
     assert main([*words, str(folder), "--limit", "0"]) == 2
+    assert main([*words, str(folder), "--seed", "-1"]) == 2
+    assert "--seed must not be negative" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*words, str(folder), "--name", "unmask-mobilenet_v2"])
+    assert "--name: not allowed with argument --model-file" in capsys.readouterr().err
+
+    # The same model's report is written anew, that of another one stays.
+    assert main([*words, str(folder), "--limit", "2"]) == 0
+    kept = (run / "modified.json").read_bytes()
+    assert json.loads(kept)["pictures"] + len(json.loads(kept)["not_scored"]) == 2
+    monkeypatch.setattr(trained, "of_file", lambda path: replace(MODEL, name="other"))
+    capsys.readouterr()
+    assert main([*words, str(folder)]) == 2
+    assert "modified.json: is about tiny, not about other; name another --run" in capsys.readouterr().err
+    assert (run / "modified.json").read_bytes() == kept
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"{}", b"\xff"])
+def test_a_damaged_report_is_not_overwritten(tmp_path: Path, content: bytes) -> None:
+    modified.refuse_another(tmp_path / "modified.json", MODEL)
+    (tmp_path / "modified.json").write_bytes(content)
+    with pytest.raises(UnmaskError, match=r"modified\.json: no report of train modified .* name another --run"):
+        modified.refuse_another(tmp_path / "modified.json", MODEL)
 
 
 @pytest.mark.usefixtures("faces")

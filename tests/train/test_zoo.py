@@ -15,6 +15,7 @@ from app.core.errors import UnmaskError
 from app.core.records import ImageU8
 from app.models.gradcam import heatmap
 from train.__main__ import main
+from train.batch_norm import renew_averages
 from train.config import ARCHS, FitConfig
 from train.zoo import FAMILIES, build, find_imagenet_weights
 from train.zoo.transfer import QUIET, start_from
@@ -22,15 +23,16 @@ from train.zoo.transfer import QUIET, start_from
 keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")
 
-VARIANTS: dict[str, dict[str, Any]] = {name: {} for name in FAMILIES} | {
-    "lnp_fusion mode 1": {"mode": 1},
-    "lnp_fusion mode 2": {"mode": 2, "segmenter": "none"},
+VARIANTS: dict[str, dict[str, Any]] = {name: {} for name in FAMILIES if name != "lnp_fusion"} | {
+    f"lnp_fusion {arch} {mode}": {"arch": arch, "mode": mode, "segmenter": "none" if mode == 2 else "landmarks"}
+    for arch in ARCHS
+    for mode in (0, 1, 2)
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A model at the smallest size that its family takes, with random weights, and pictures for it.
+    """A model at the smallest size that its family takes, with random weights that tell pictures apart, and pictures.
 
     Attributes:
         targets: float32 (N, 1); the fakes among the pictures are brighter.
@@ -54,8 +56,26 @@ def case(request: pytest.FixtureRequest) -> Iterator[Case]:
     crops = rng.integers(0, 156, (4, size, size, 3)) + 100 * targets[:, :, None, None]
     keras.utils.set_random_seed(1)
     model = build(name, size, None, **VARIANTS[request.param])
+    wake(model, crops.astype(np.uint8))
     yield Case(name, size, VARIANTS[request.param], model, crops.astype(np.uint8), targets)
     keras.backend.clear_session()
+
+
+def wake(model: Any, crops: ImageU8) -> None:
+    """Let a fresh model tell pictures apart, as a trained one does: scores of 0 would agree whatever is computed.
+
+    In some families fresh averages of batch normalization let deep features vanish; a logistic regression begins with
+    zeros.
+    """
+    if logits_of(model, crops).std() < 0.1:
+        renew_averages(model, [crops])
+    last = [layer for layer in model.layers if layer.weights][-1]
+    kernel, *bias = last.get_weights()
+    if not kernel.any():
+        kernel = np.random.default_rng(5).normal(0, 1, kernel.shape)
+    last.set_weights([kernel, *bias])
+    last.set_weights([kernel / max(1e-9, float(logits_of(model, crops).std())), *bias])
+    assert logits_of(model, crops).std() > 0.1
 
 
 def logits_of(model: Any, crops: ImageU8) -> np.ndarray:
@@ -96,8 +116,10 @@ def test_the_cpu_form_says_the_same(case: Case, tmp_path: Path) -> None:
     said = form(case.crops)
     logits, maps = (np.asarray(part) for part in mapped(case.crops, training=False))
     scale = max(1.0, float(np.abs(maps).max()))
-    np.testing.assert_allclose(said["logit"], logits, atol=2e-3)
-    np.testing.assert_allclose(said["map"], maps, atol=2e-3 * scale)
+    # Logits differ by about 1. A phase is angle of what is nearly nothing at some frequencies, and enlarges rounding.
+    tolerance = 3e-2 if case.family == "lnp_fusion" else 2e-3
+    np.testing.assert_allclose(said["logit"], logits, atol=tolerance, rtol=1e-3)
+    np.testing.assert_allclose(said["map"], maps, atol=tolerance * scale)
 
 
 def test_its_map_is_gradient_times_feature_map(case: Case) -> None:

@@ -61,6 +61,9 @@ def test_models_are_named_as_runs_or_as_exported_ones(tmp_path: Path) -> None:
         entry(str(run), WEIGHTS).model.needs_no_cutting()
     assert entry(DEFAULT_MODEL, WEIGHTS).run is None
     assert entry(str(WEIGHTS / DEFAULT_MODEL), WEIGHTS).model.name == DEFAULT_MODEL
+    with pytest.raises(UnmaskError, match=f"run: a run of lnp_fusion, while {DEFAULT_MODEL} is densenet121"):
+        entry(f"{DEFAULT_MODEL}={run}", WEIGHTS)
+    FitConfig(model="densenet121").write(run / "config.json")
     both = entry(f"{DEFAULT_MODEL}={run}", WEIGHTS)
     assert both.run == run and both.model.card is not None
     with pytest.raises(UnmaskError, match="nowhere: no such run folder; give NAME=RUN"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ from PySide6.QtWidgets import QDialogButtonBox, QTextBrowser
 
 from app.core.consensus import Consensus
 from app.core.errors import UnmaskError
-from app.pipeline.live_state import LiveStats
+from app.core.records import Verdict
+from app.pipeline.live_state import LiveState, LiveStats
 from app.ui.choices import Memory, Settings, SourceChoice
+from app.ui.faces_panel import MEANINGS
 from app.ui.figures import FiguresBar
 from app.ui.settings_dialog import SettingsDialog
 from app.ui.welcome import CardDialog
@@ -82,6 +85,40 @@ def test_a_second_model_is_taken_while_it_runs(
     until(lambda: 1 in window.faces._cards and not window.faces._cards[1]._votes.isVisible())
 
 
+def test_what_a_change_of_models_costs_is_said_before(window: Any, until: Any, qtbot: Any) -> None:
+    dialog = _dialog(window, qtbot, until)
+    assert "opens the source anew" not in dialog._models_hint.text()
+    dialog.reject()
+    window.open(CAMERA)
+    until(lambda: runs(window))
+    dialog = _dialog(window, qtbot, until)
+    _check(qtbot, dialog, "other")
+    for words in ("opens the source anew when you press OK", "a recording ends"):
+        assert words in dialog._models_hint.text() and words in dialog.device.toolTip()
+    dialog.reject()
+
+
+@pytest.mark.parametrize("paused", [True, False])
+def test_a_file_goes_on_where_it_was_with_other_models(window: Any, world: World, until: Any, *, paused: bool) -> None:
+    window.open(SourceChoice.of("demo"))
+    until(lambda: runs(window))
+    if paused:
+        window.does.play.trigger()
+        until(lambda: window.bridge.state is LiveState.PAUSED)
+    window.seek(8.0)
+    until(lambda: window.bridge.newest[0].time_s >= 7.9)
+    window.apply_settings(replace(window.settings, models=("one", "other")))
+    # Changed again while the source is being opened: it is not forgotten where.
+    window.apply_settings(replace(window.settings, models=("other", "third")))
+    until(lambda: window.bridge.engine is not None and window.bridge.engine.consensus is not None)
+    until(lambda: window.bridge.state is (LiveState.PAUSED if paused else LiveState.RUNNING))
+    assert window.bridge.engine.consensus.name == "other+third"
+    until(lambda: window.bridge.newest is not None and window.bridge.newest[0].time_s >= 7.9)
+    window.open(SourceChoice.of("demo"))
+    until(lambda: runs(window))
+    assert window.bridge.newest[0].time_s < 7, "opened by hand it begins at its start"
+
+
 def test_without_a_model_there_is_nothing_to_take(window: Any, qtbot: Any, until: Any) -> None:
     window.apply_settings(Settings(models=("third", "one"), output=window.settings.output))
     dialog = _dialog(window, qtbot, until)
@@ -148,3 +185,23 @@ def test_figures_say_what_further_models_cost(qtbot: Any) -> None:
     bar.show_stats(several)
     assert bar._labels["scored"].text() == "scoring 7/s with 2 models; one alone would be about 14/s"
     assert "a 65 ms, b 71 ms" in bar._labels["scored"].toolTip()
+
+
+def test_slow_scores_are_not_told_as_none(qtbot: Any) -> None:
+    bar = FiguresBar()
+    qtbot.addWidget(bar)
+    models = (("a", 0.9), ("b", 1.1))
+
+    def words(score_rate: float, alone_rate: float, *names: tuple[str, float]) -> str:
+        bar.show_stats(LiveStats(30.0, 0.5, score_rate, 2.0, 1.0, 3, "CPU", 1.0, None, 75, names, alone_rate), 30.0)
+        return bar._labels["scored"].text()
+
+    assert words(0.5, 0.94, *models) == "scoring 0.5/s with 2 models; one alone would be about 0.9/s"
+    assert words(0.0, 0.0, *models) == "scoring less than 1/s with 2 models"
+    assert words(0.5, 0.0) == "0.5 scores/s"
+    assert bar._labels["analysed"].text() == "0.5 analysed/s"
+
+
+def test_meanings_are_those_of_several_models_too() -> None:
+    assert "models disagree" in MEANINGS[Verdict.UNCERTAIN]
+    assert all("or models" in MEANINGS[verdict] for verdict in (Verdict.REAL, Verdict.FAKE))

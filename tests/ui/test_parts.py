@@ -240,10 +240,40 @@ def test_figures_wait_for_the_model(qtbot: Any) -> None:
     stats |= {"dropped": 7, "position_s": 1.0, "duration_s": None, "frames": 30}
     figures.show_stats(LiveStats(**stats, device=""))
     assert words() == []
-    figures.show_stats(LiveStats(**stats, device="CPU"))
+    figures.show_stats(LiveStats(**stats, device="CPU"), 24.4)
+    assert words()[1:] == ["20 analysed/s", "19 scores/s", "boxes 54 ms behind", "7 dropped", "CPU"]
+    assert words()[0] == "24 frames/s", "what is painted, not what the source gives"
+    figures.show_stats(LiveStats(**stats, device="CPU"), 19.2)
+    assert words()[0] == "19 of 25 frames/s"
+    figures.show_stats(LiveStats(**stats, device="CPU"), 25.0)
     assert words() == ["25 frames/s", "20 analysed/s", "19 scores/s", "boxes 54 ms behind", "7 dropped", "CPU"]
     figures.show_stats(None)
     assert words() == []
+
+
+def test_a_frame_that_is_painted_again_counts_once(qtbot: Any) -> None:
+    now = 0.0
+    view = VideoView(clock=lambda: now)
+    qtbot.addWidget(view)
+    view.show_frame(None, None)
+    for index in range(3):
+        now = index / 2
+        view.show_frame(Frame(index, now, np.zeros((90, 160, 3), np.uint8)), None)
+        for _ in range(3):
+            view.update()
+            view.grab()
+    assert view.painted_fps == 2.0
+    view.show_frame(Frame(3, 1.1, np.zeros((90, 160, 3), np.uint8)), None)
+    assert view.painted_fps == 2.0, "it was not painted yet"
+    now = 9.0
+    assert view.painted_fps == 0.0, "the picture stands still"
+
+
+def test_the_bar_tells_the_painted_rate(opened: Open) -> None:
+    window = opened(FILM)
+    window.bridge.refreshed.emit()
+    # The drawn picture is one frame of a source that claims 25 a second.
+    assert window.figures._labels["shown"].text() == "0 of 25 frames/s"
 
 
 def test_region_is_shown_while_it_is_drawn(qtbot: Any) -> None:

@@ -29,6 +29,7 @@ from app.core.consensus import Consensus
 from app.pipeline.live_state import LiveState
 from app.ui.choices import SourceChoice
 from app.ui.main_window import MainWindow
+from app.ui.video_view import VideoView
 from tests.ui.conftest import DEADLINE_MS
 from tests.ui.palettes import palette
 from tests.ui.scripted import Person, maker
@@ -92,6 +93,8 @@ def look(
     """Opens a window on drawn people, and waits until it shows all there is."""
     monkeypatch.setattr("app.ui.main_window.read_consensus", lambda names: Consensus.of(card))
     monkeypatch.setattr("app.ui.sources_menu.can_watch_screen", lambda: True)
+    # The drawn picture stands still; what is pictured is a window that keeps up with its source.
+    monkeypatch.setattr(VideoView, "painted_fps", 25.0)
     windows: list[MainWindow] = []
 
     def show(source: SourceChoice | None = None, people: Any = (), **how: Any) -> MainWindow:

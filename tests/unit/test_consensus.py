@@ -14,6 +14,7 @@ from app.core.cards import ConsensusCard, ModelCard
 from app.core.consensus import DISSENT, Consensus, in_words, strictest
 from app.core.records import Verdict, Vote
 from app.core.scoring import LOGIT_LIMIT, logit_of, opinion_of, sigmoid, verdict_of
+from app.vision.analyzer import AnalyzerOptions
 
 MakeCard = Callable[..., ModelCard]
 LOGITS = st.floats(-LOGIT_LIMIT, LOGIT_LIMIT)
@@ -101,7 +102,7 @@ def test_models_that_agree_never_disagree(make_card: MakeCard, logit: float, cou
     opinion = judge.opinion(logit, votes, judge.thresholds, "now")
     alone = opinion_of(logit, judge.thresholds, "now")
     assert (opinion.verdict, opinion.p_fake) == (alone.verdict, alone.p_fake)
-    assert opinion.reason == f"{alone.reason}; {in_words(votes)}"
+    assert opinion.reason == f"{alone.reason}; {in_words(votes, alone.verdict)}"
 
 
 @factories
@@ -127,6 +128,9 @@ def test_a_verdict_stands_only_where_few_contradict_it(make_card: MakeCard, logi
         ((0.99, 0.01), Verdict.UNCERTAIN, f"{SPLIT}; together 50 %"),
         ((0.9997, 0.1), Verdict.UNCERTAIN, f"{SPLIT}; together 95 %"),
         ((0.5, 0.6), Verdict.UNCERTAIN, "; none of the 2 models can tell"),
+        ((0.1, 0.75), Verdict.UNCERTAIN, "between 20 and 90 %; 1 of 2 models calls it real, 1 cannot tell"),
+        ((0.12, 0.89), Verdict.UNCERTAIN, "between 20 and 90 %; 1 of 2 models calls it real, 1 cannot tell"),
+        ((0.95, 0.3, 0.1), Verdict.UNCERTAIN, "the models disagree: 1 of 3 models calls it AI-generated, 1 real"),
         ((0.001, 0.5, 0.001), Verdict.REAL, "2 of 3 models call it real, 1 cannot tell"),
     ],
 )
@@ -136,6 +140,51 @@ def test_votes_are_told_in_words(make_card: MakeCard, p: tuple[float, ...], verd
     opinion = judge.opinion(judge.logit(logits), votes_of(judge, logits), judge.thresholds, "over 5 scored pictures")
     assert opinion.verdict is verdict
     assert words in opinion.reason
+
+
+@pytest.mark.parametrize(
+    ("p", "verdict", "words"),
+    [
+        ((0.88, 0.89), Verdict.FAKE, "at or above 90 %; neither model alone is sure, together they are"),
+        ((0.85, 0.88, 0.89), Verdict.FAKE, "at or above 90 %; no model alone is sure, together they are"),
+        ((0.22, 0.21), Verdict.REAL, "at or below 20 %; neither model alone is sure, together they are"),
+    ],
+)
+def test_together_they_are_sure_where_none_is_alone(
+    make_card: MakeCard, p: tuple[float, ...], verdict: Verdict, words: str
+) -> None:
+    cards = cards_of(make_card, len(p))
+    sharper = {"slope": 1.2, "offset": 0.0, "method": "temperature scaling", "fitted_on": "9 pictures"}
+    judge = Consensus.of(*cards, fitted=fitted_with(cards, [1 / len(p)] * len(p), calibration=sharper))
+    logits = [logit_of(one) for one in p]
+    said = judge.opinion(judge.logit(logits), votes_of(judge, logits), judge.thresholds, "now")
+    assert said.verdict is verdict and said.reason.endswith(words)
+
+
+@pytest.mark.parametrize(("p", "threshold"), [((0.4, 0.4), 0.3), ((0.35, 0.45, 0.31), 0.3)])
+def test_models_that_vote_alike_agree_at_any_threshold(
+    make_card: MakeCard, p: tuple[float, ...], threshold: float
+) -> None:
+    """Below 50 % the log-odds are those of REAL, the verdicts are not."""
+    options, cards = AnalyzerOptions(threshold=threshold), cards_of(make_card, len(p))
+    judge = Consensus.of(*cards).judging_by(options.thresholds(cards[0].thresholds))
+    logits = [logit_of(one) for one in p]
+    said = judge.opinion(judge.logit(logits), votes_of(judge, logits), judge.thresholds, "now")
+    assert said.verdict is Verdict.FAKE and "disagree" not in said.reason
+
+
+@factories
+@given(logits=SEVERAL)
+def test_contradiction_is_told_by_verdicts(make_card: MakeCard, logits: list[float]) -> None:
+    """Where 50 % lies in the undecided band, verdicts are as by the sign of the log-odds, and the words are true."""
+    judge = Consensus.of(*cards_of(make_card, len(logits)))
+    votes, together = votes_of(judge, logits), judge.logit(logits)
+    said = judge.opinion(together, votes, judge.thresholds, "now")
+    against = sum(vote.verdict is (Verdict.REAL if together > 0 else Verdict.FAKE) for vote in votes) / len(votes)
+    alone = opinion_of(together, judge.thresholds, "").verdict
+    assert said.verdict is (alone if against < DISSENT else Verdict.UNCERTAIN)
+    if "disagree" in said.reason:
+        assert alone is not Verdict.UNCERTAIN or {vote.verdict for vote in votes} >= {Verdict.REAL, Verdict.FAKE}
 
 
 def test_the_weight_decides_what_is_too_much_disagreement(make_card: MakeCard) -> None:
@@ -179,11 +228,22 @@ def test_strictest_is_met_only_where_all_are(make_card: MakeCard) -> None:
 
 
 def test_the_users_thresholds_are_those_of_the_report(make_card: MakeCard) -> None:
-    cards = cards_of(make_card, 2)
-    lower = cards[0].thresholds.model_copy(update={"fake": 0.7})
-    assert Consensus.of(cards[0]).judging_by(lower).cards[0].thresholds.fake == 0.7
-    several = Consensus.of(*cards).judging_by(lower)
-    assert several.thresholds.fake == 0.7 and several.cards == tuple(cards)
+    """Those of the votes too, which are the analyzer's."""
+    cards = [make_card(name="a", thresholds={"fake": 0.92}), make_card(name="b", thresholds={"real": 0.1})]
+    both = Consensus.of(*cards, fitted=fitted_with(cards, [0.6, 0.4]))
+    for options in (
+        AnalyzerOptions(),
+        AnalyzerOptions(threshold=0.7),
+        AnalyzerOptions(threshold=0.15),
+        AnalyzerOptions(threshold=both.thresholds.fake),
+        AnalyzerOptions(min_scores=1, min_size_px=20),
+    ):
+        for judge in (Consensus.of(cards[0]), both):
+            asked = options.thresholds(judge.thresholds)
+            shown = judge.judging_by(asked)
+            assert shown.thresholds == asked
+            assert [c.thresholds for c in shown.cards] == [options.thresholds(c.thresholds) for c in judge.cards]
+            assert shown.weights == judge.weights
 
 
 def test_who_judges_differently_has_another_identity(make_card: MakeCard) -> None:

@@ -17,7 +17,7 @@ from app.core.records import Box, Detection, Frame, ImageU8, Verdict
 from app.models.artifact import consensus_path, fitted_together, load_ensemble, read_consensus
 from app.models.ensemble import Ensemble
 from app.models.runtimes import FakeClassifier, Scores
-from app.vision.analyzer import AnalyzerOptions, FrameAnalyzer
+from app.vision.analyzer import AnalyzerOptions, FrameAnalyzer, ScoredFace
 from app.vision.detector import FakeDetector
 from tests.ensembles import together
 from tests.tiny_models import write_model, write_two
@@ -123,6 +123,25 @@ def test_the_users_threshold_is_that_of_every_vote(make_card: MakeCard, make_fac
     for n in range(3):
         analyzer.analyze(Frame(n, n / 25, noise()))
     assert {vote.verdict for vote in analyzer.tracks()[0].votes} == {Verdict.FAKE}
+
+
+@pytest.mark.parametrize(("raw", "toward_fake"), [((-2.4, 5.0), False), ((5.0, -7.0), True)])
+def test_a_heatmap_goes_the_way_of_the_model_whose_it_is(
+    make_card: MakeCard, make_face: MakeFace, noise: Noise, raw: tuple[float, float], toward_fake: bool
+) -> None:
+    from app.ui.video_view import Heat
+
+    members = [(Keeping(logit, 64), make_card(name=name)) for name, logit in zip("ab", raw, strict=True)]
+    told: list[ScoredFace] = []
+    ensemble = together(*members)
+    analyzer = FrameAnalyzer(FakeDetector(lambda _: [make_face()]), ensemble, on_scored=told.append)
+    analyzer.analyze(Frame(0, 0.0, noise()))
+    (face,) = told
+    assert (face.logit > 0) is not toward_fake, "the consensus says the opposite"
+    assert face.own == raw[0] and face.toward_fake is toward_fake
+    heat = Heat.of(face, ensemble.consensus)
+    assert heat.heat.any()
+    assert heat.caption.endswith(f"spoke most for {'AI-generated' if toward_fake else 'real'} (by a)")
 
 
 def test_what_one_member_cannot_judge_is_not_judged(make_card: MakeCard, make_face: MakeFace, noise: Noise) -> None:

@@ -21,6 +21,7 @@ from app.core.scoring import (
     sigmoid,
     video_opinion,
     why_not_judged,
+    with_threshold,
 )
 
 MakeCard = Callable[..., ModelCard]
@@ -112,6 +113,20 @@ def test_a_threshold_belongs_to_its_verdict(make_card: MakeCard) -> None:
     assert opinion_of(1.0, fake, "").verdict is Verdict.FAKE
     assert opinion_of(1.0, real, "").verdict is Verdict.REAL
     assert opinion_of(1.0, both, "").verdict is Verdict.FAKE
+
+
+@pytest.mark.parametrize(
+    ("chosen", "fake", "says"),
+    [
+        ("fake: at most 1 %; real: at most 5 %; gates: by hand", 0.3, "real: at most 5 %; gates: by hand"),
+        ("fake: at most 1 %; real: at most 5 %; gates: by hand", 0.1, "real: not above it; gates: by hand"),
+        ("the strictest of the models' own", 0.95, "all else: the strictest of the models' own"),
+    ],
+)
+def test_a_threshold_of_the_users_is_said_to_be(make_card: MakeCard, chosen: str, fake: float, says: str) -> None:
+    needs = with_threshold(make_card(thresholds={"fake": 0.9, "real": 0.2, "chosen": chosen}).thresholds, fake)
+    assert (needs.fake, needs.real) == (fake, min(fake, 0.2))
+    assert needs.chosen == f"fake: {fake}, set by the user; {says}"
 
 
 @given(st.floats(0, 1))

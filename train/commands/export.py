@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import tomllib
 from pathlib import Path
 
-from app.core.errors import UnmaskError
 from train.commands import WEIGHTS
-from train.config import PRESETS
 
 HELP = "make weights/NAME/ from a run, verified and measured"
 
@@ -23,9 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--card",
         type=Path,
-        default=PRESETS / "card.toml",
         metavar="FILE",
-        help="TOML with the card's words (default: those of the shipped model)",
+        help="TOML with the card's words, like train/presets/card.toml of the shipped model (default: from the run)",
     )
     parser.add_argument(
         "--gates",
@@ -38,16 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from app.models.artifact import read_card
     from train.calibrate import Gates
-    from train.export import export
+    from train.export import export, read_words
 
-    try:
-        words = tomllib.loads(args.card.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise UnmaskError(
-            f"{args.card}: the card's words cannot be read ({error}); see {PRESETS / 'card.toml'}"
-        ) from None
+    words = None if args.card is None else read_words(args.card)
     whose = {"fit": None, "keep": args.name}.get(args.gates, args.gates)
     kept = None if whose is None else Gates.of(read_card(whose, args.to).thresholds)
     card = export(args.run, args.data, args.to, args.name, description=words, gates=kept)
     print(f"exported: {args.to / card.name} (CPU form {card.cpu_form})")
+    if words is None:
+        print("its card says what the run tells; check the pictures' terms, and give words of your own with --card")
     return 0

@@ -16,8 +16,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", type=Path, required=True, help="folder for lnp/, amplitude/, phase/ and features.png")
     parser.add_argument("--segmenter", choices=SEGMENTERS, default="landmarks", help="face mask (default: %(default)s)")
     parser.add_argument("--denoiser", choices=DENOISERS, default="dncnn", help="of the noise (default: %(default)s)")
-    parser.add_argument("--size", type=int, default=256, help="side of the crops, pixels (default: %(default)s)")
-    parser.add_argument("--crop-scale", type=float, default=1.5, help="side of the crop over the face's box")
+    parser.add_argument(
+        "--size",
+        type=int,
+        default=256,
+        help="side of the crops, pixels (default: %(default)s; the preset of lnp_fusion: 192)",
+    )
+    parser.add_argument(
+        "--crop-scale",
+        type=float,
+        default=1.5,
+        help="side of the crop over the face's box (default: %(default)s; the preset of lnp_fusion: 1.1)",
+    )
     parser.add_argument("--limit", type=int, help="pictures of each split at most, for a trial")
     parser.add_argument("--shown", type=int, default=6, help="rows of the figure (default: %(default)s)")
 

@@ -75,7 +75,13 @@ def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help="model family")
     for name, kind, text in OPTIONS:
         parser.add_argument(f"--{name}", type=kind, help=text)
-    parser.add_argument("--no-mixed-precision", dest="mixed_precision", action="store_const", const=False)
+    parser.add_argument(
+        "--no-mixed-precision",
+        dest="mixed_precision",
+        action="store_const",
+        const=False,
+        help="compute in float32 even where bfloat16 is faster",
+    )
 
 
 def config_from(args: argparse.Namespace) -> FitConfig:

@@ -7,15 +7,17 @@ from pathlib import Path
 
 from app.core.errors import UnmaskError
 from app.core.files import write_whole
-from train.commands import add_model_arguments
+from train.commands import WEIGHTS
 
 HELP = "ask a model about pictures and about modified copies of them: which change turns which answer"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_model_arguments(parser)
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--name", help="model in weights/ (default: unmask-densenet121)")
+    which.add_argument("--model-file", type=Path, metavar="FILE", help="best.keras in the folder of its run")
     parser.add_argument(
-        "--model-file", type=Path, metavar="FILE", help="best.keras in the folder of its run, instead of --name"
+        "--weights", type=Path, default=WEIGHTS, metavar="DIR", help="folder of all models (default: weights/)"
     )
     parser.add_argument("--pictures", type=Path, required=True, metavar="DIR", help="folder of the originals")
     parser.add_argument("--run", type=Path, required=True, help="folder for the results and the faces found")
@@ -27,14 +29,21 @@ def run(args: argparse.Namespace) -> int:
     import json
     from datetime import datetime
 
+    from app.models.artifact import DEFAULT_MODEL
     from train import modified, modified_report
     from train.trained import exported, of_file
 
     if args.limit is not None and args.limit < 1:
         raise UnmaskError("--limit must be at least 1")
+    if args.seed < 0:
+        raise UnmaskError("--seed must not be negative")
     pictures = modified.pictures_in(args.pictures, args.limit)
-    model = of_file(args.model_file) if args.model_file is not None else exported(args.name, args.weights)
+    if args.model_file is not None:
+        model = of_file(args.model_file)
+    else:
+        model = exported(args.name or DEFAULT_MODEL, args.weights)
     model.needs_no_cutting()
+    modified.refuse_another(args.run / "modified.json", model)
     args.run.mkdir(parents=True, exist_ok=True)
     classifier = model.classifier()
     answers = modified.ask(model, classifier, pictures, args.pictures, args.run, seed=args.seed)

@@ -12,14 +12,19 @@ HELP = "train one model for each generator and one for all, and compare them, as
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_fit_arguments(parser)
-    parser.add_argument(
+    # In place of fit's words, which are of other verbs.
+    own = parser.add_argument_group("study", conflict_handler="resolve")
+    own.add_argument(
+        "--preset", help="train/presets/NAME.toml or a TOML file (default: that of --model, or else artifact_cnn)"
+    )
+    own.add_argument(
         "--generators",
         nargs="+",
         default=[],
         metavar="NAME",
         help="train these only, 'all mixed' for the model of all (default: all of them)",
     )
-    parser.add_argument(
+    own.add_argument(
         "--predict", nargs="+", type=Path, default=[], metavar="PICTURE", help="also ask every model about these"
     )
 

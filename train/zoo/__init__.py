@@ -51,7 +51,7 @@ FAMILIES = {
     ),
     "mobilenet_v2": Family(
         "train.zoo.mobilenet_v2",
-        ("mobilenet_v2_imagenet_notop.weights.h5",),
+        ("mobilenet_v2_imagenet_notop.weights.h5", "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224.h5"),
         "transfer learning; small and quick",
         parameters=2_259_265,
     ),

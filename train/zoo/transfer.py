@@ -9,6 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from app.core.errors import UnmaskError
+
 QUIET = 0.1
 """How loud channels begin that ImageNet's weights know nothing of. A phase is mostly noise: as loud as the others it
 drowned them for epochs (docs/training.md)."""
@@ -57,6 +59,9 @@ def backbone(
     Args:
         imagenet: as in :func:`classifier`.
         flipped: as in :func:`classifier`.
+
+    Raises:
+        UnmaskError: ``imagenet`` is no file of such weights.
     """
     # Built on our tensor instead of nested as one layer: the evidence map then reaches its last feature map.
     model = application(include_top=False, weights=None, input_tensor=tensor)
@@ -64,13 +69,32 @@ def backbone(
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = min(layer.momentum, MOMENTUM)
     if imagenet is not None:
-        plain = application(include_top=False, weights=None, input_shape=(*tensor.shape[1:3], 3))
-        plain.load_weights(imagenet)
-        weights = plain.get_weights()
+        weights = _published(application, imagenet)
         weights[0] = _widened(weights[0][:, :, ::-1] if flipped else weights[0], tensor.shape[-1])
         # Without the layers before the tensor, which may have weights too.
         keras.Model(tensor, model.output).set_weights(weights)
     return model.output
+
+
+def _published(application: Callable[..., keras.Model], imagenet: Path) -> list[Any]:
+    """The weights of ``application`` without its top, from a file with or without it.
+
+    Raises:
+        UnmaskError: it has no such weights.
+    """
+    reason = ""
+    for top in (False, True):
+        plain = application(include_top=top, weights=None)
+        try:
+            plain.load_weights(imagenet)
+        except (ValueError, OSError, KeyError) as error:  # whatever the readers inside Keras come to
+            reason = reason or str(error).strip().splitlines()[0]
+            continue
+        return list(plain.get_weights()[: -2 if top else None])
+    raise UnmaskError(
+        f"{imagenet}: not the ImageNet weights of {application.__name__} ({reason}); "
+        "get them with ./fetch_weights.sh, or train from scratch with --imagenet none"
+    )
 
 
 def start_from(model: keras.Model, earlier: keras.Model) -> None:
