@@ -58,7 +58,7 @@ def test_what_is_exported_scores_in_the_app_as_it_was_trained(
     # The card says nothing of the shipped model, and names no option of other families.
     assert card.summary == "tiny, trained on 48 pictures to tell generated faces from photographs"
     assert card.data == {
-        "started_from": "not recorded",
+        "started_from": "random weights",
         "set": "96 pictures",
         "photographs": "48: real (48)",
         "generated_faces": "48: fake (48)",
