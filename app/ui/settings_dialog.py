@@ -44,10 +44,7 @@ _DEVICE_NAMES = {"auto": "Automatic", "cpu": "Processor (CPU)", "gpu": "Graphics
 
 _MODELS_TIP = "What judges the faces. Several judge together; then fewer faces a second are scored."
 _DEVICE_TIP = "Which part of the machine computes the scores."
-_ANEW = (
-    "A change opens the source anew when you press OK: a file goes on where it is, the faces seen so far are "
-    "forgotten, and a recording ends and is kept."
-)
+_ANEW = "A change opens the source anew: a file goes on where it is, the faces so far are forgotten, a recording ends."
 _ROWS = 4
 """Models in sight at once."""
 
@@ -85,7 +82,7 @@ class SettingsDialog(QDialog):
     ) -> None:
         super().__init__(parent)
         self.setWindowTitle("Settings")
-        self.setMinimumWidth(560)
+        self.setMinimumWidth(760 if running else 560)  # room for the longer hints
         self._before = settings
         self._anew = f" {_ANEW}" if running else ""
         own = judge.thresholds.fake if judge else 0.9

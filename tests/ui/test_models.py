@@ -93,7 +93,7 @@ def test_what_a_change_of_models_costs_is_said_before(window: Any, until: Any, q
     until(lambda: runs(window))
     dialog = _dialog(window, qtbot, until)
     _check(qtbot, dialog, "other")
-    for words in ("opens the source anew when you press OK", "a recording ends"):
+    for words in ("opens the source anew", "a recording ends"):
         assert words in dialog._models_hint.text() and words in dialog.device.toolTip()
     dialog.reject()
 
