@@ -103,10 +103,9 @@ def fit(
         print(f"resuming at epoch {state.epoch + 1}, step {state.step}", flush=True)
     else:
         if devices.chief:
-            of_run = init is not None and (init.parent / "config.json").is_file()
+            parents = [init.parent] if init is not None and (init.parent / "config.json").is_file() else []
             weights = init or imagenet
-            start = weights.name if weights is not None else "random weights"
-            write_origin(run, [init.parent] if init is not None and of_run else [], "" if of_run else start)
+            write_origin(run, parents, "" if parents else "random weights" if weights is None else weights.name)
         if "denoiser" in family(config.model).options and not config.frozen_batch_norm:
             renew_averages_on(train, model, config)
         if config.head_steps:

@@ -98,9 +98,23 @@ def leave_out(
         classifier = of_file(best).classifier()
         write_scores(folder / HELD_OUT, scored(classifier, chosen, config, data, set(group)))
     done = [path for k in range(count) if (path := run / f"fold-{k}" / HELD_OUT).is_file()]
-    summary = {**summed_up([read_scores(path) for path in done]), "folds_missing": count - len(done)}
+    summary = {**summed_up([_of_a_fold(path) for path in done]), "folds_missing": count - len(done)}
     write_whole(run / "summary.json", json.dumps(summary, indent=2) + "\n")
     return summary
+
+
+def _of_a_fold(path: Path) -> list[Scored]:
+    """The scores of a fold.
+
+    Raises:
+        UnmaskError: its model cannot be calibrated, which is that fold's fault alone.
+    """
+    rows = read_scores(path)
+    try:
+        Fold.of(rows).calibration()
+    except UnmaskError as error:
+        raise UnmaskError(f"{path.parent}: {error}; remove this folder, the other folds are kept") from None
+    return rows
 
 
 def _starts(init: Path | None, groups: Sequence[tuple[str, ...]]) -> list[Path | None]:

@@ -20,7 +20,7 @@ from train.config import FitConfig
 from train.datasets import Sample, write_prepared
 from train.leave_out import HELD_OUT, folds, leave_out, summed_up
 from train.runs import origin
-from train.scores import Scored, read_scores
+from train.scores import Scored, read_scores, write_scores
 
 
 def of_sources(sizes: dict[str, int], label: str) -> list[Sample]:
@@ -91,6 +91,14 @@ def test_leave_out_from_pictures_to_summary(
     # Of a source left out all pictures are scored; of the others those that training did not see.
     assert {row.split for row in rows if not row.held_out} == {"valid", "test"}
     assert sum(bool(row.held_out) for row in rows) == sum(s.source in held_out for s in sources)
+
+    # A model that has learned nothing is told with its fold.
+    table = run / "fold-1" / HELD_OUT
+    good = table.read_bytes()
+    write_scores(table, [dataclasses.replace(row, logit=-row.logit) for row in read_scores(table)])
+    with pytest.raises(UnmaskError, match=r"fold-1: the logits rank .* remove this folder, the other folds are kept"):
+        leave_out(config, data, run, imagenet=None, count=2)
+    table.write_bytes(good)
 
     second = tmp_path / "second"
     second.mkdir()

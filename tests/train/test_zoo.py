@@ -250,6 +250,22 @@ def test_imagenet_weights_arrive_in_the_backbone(name: str, tmp_path: Path) -> N
         assert ours.shape[2] == 5
 
 
+def test_imagenet_weights_may_come_with_their_top_and_others_are_told(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(4)
+    whole = keras.applications.MobileNetV2(weights=None)
+    whole.save_weights(tmp_path / "whole.weights.h5")
+    model = build("mobilenet_v2", 32, tmp_path / "whole.weights.h5")
+    for layer in ("Conv1", "Conv_1", "Conv_1_bn"):
+        for ours, theirs in zip(
+            model.get_layer(layer).get_weights(), whole.get_layer(layer).get_weights(), strict=True
+        ):
+            np.testing.assert_array_equal(ours, theirs)
+    (tmp_path / "text.weights.h5").write_text("no weights")
+    for name, file in (("mobilenet_v2", "text.weights.h5"), ("resnet50", "whole.weights.h5")):
+        with pytest.raises(UnmaskError, match=rf"{file}: not the ImageNet weights of .*fetch_weights\.sh"):
+            build(name, 32, tmp_path / file)
+
+
 def test_the_fusion_starts_from_a_model_of_its_backbone() -> None:
     earlier, model = build("mobilenet_v2", 64, None), build("lnp_fusion", 32, None)
     start_from(model, earlier)

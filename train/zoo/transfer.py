@@ -88,7 +88,7 @@ def _published(application: Callable[..., keras.Model], imagenet: Path) -> list[
         try:
             plain.load_weights(imagenet)
         except (ValueError, OSError, KeyError) as error:  # whatever the readers inside Keras come to
-            reason = reason or str(error).strip().splitlines()[0]
+            reason = reason or next(iter(str(error).strip().splitlines()), type(error).__name__)
             continue
         return list(plain.get_weights()[: -2 if top else None])
     raise UnmaskError(
