@@ -17,6 +17,7 @@ from app import DEMO
 from app.arguments import build_parser
 from app.core.errors import UnmaskError
 from app.terminal import plain, print_verdicts, progress, progress_of_many, tell
+from app.vision.quiet import python_alone_on_stderr
 
 if TYPE_CHECKING:
     from app.pipeline.batch import Models, ScanOptions
@@ -40,7 +41,8 @@ def main(argv: Sequence[str] | None = None, *, open_window: Callable[..., int] |
         if args.verb == "live":
             code = _live(args, open_window)
         else:
-            code = {"scan": _scan, "image": _image, "models": _models, "info": _info}[args.verb](args)
+            with python_alone_on_stderr():
+                code = {"scan": _scan, "image": _image, "models": _models, "info": _info}[args.verb](args)
         sys.stdout.flush()
         return code
     except UnmaskError as error:

@@ -25,3 +25,26 @@ def stderr_silenced() -> Iterator[None]:
             os.dup2(saved, 2)
             os.close(saved)
             os.close(sink)
+
+
+@contextlib.contextmanager
+def python_alone_on_stderr() -> Iterator[None]:
+    """For the length of a command: Python writes to standard error as before, native libraries write nowhere.
+
+    MediaPipe warns once, on whichever picture comes first to lie at an odd address in memory, which may be any frame.
+    Processes that start meanwhile inherit the silence. Nothing happens where Python's standard error was replaced.
+    """
+    original = sys.__stderr__
+    if original is None or sys.stderr is not original:
+        yield
+        return
+    original.flush()
+    with open(os.dup(2), "w", buffering=1, encoding=original.encoding, errors=original.errors) as alone:
+        with open(os.devnull, "wb") as sink:
+            os.dup2(sink.fileno(), 2)
+        sys.stderr = alone
+        try:
+            yield
+        finally:
+            os.dup2(alone.fileno(), 2)
+            sys.stderr = original
