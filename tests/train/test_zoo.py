@@ -170,7 +170,7 @@ def test_a_step_on_a_batch_lowers_its_loss(case: Case, policy: str) -> None:
         variables = head
     # By the gradient's sign, as AdamW's first step goes; shorter where the slope bends.
     starts = [keras.ops.convert_to_numpy(v) for v in variables]
-    for halving in range(8):
+    for halving in range(12):
         for variable, start, gradient in zip(variables, starts, gradients, strict=True):
             variable.assign(start - 3e-3 / 2**halving * np.sign(gradient))
         after = float(binary(case.targets, model(case.crops, training=True)))
