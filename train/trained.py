@@ -21,8 +21,6 @@ from train.segment import cut_out_for
 from train.zoo import family
 
 BEST, CONFIG, SCORES = "best.keras", "config.json", "scores.csv"
-BATCH_AT_256 = 32
-"""Pictures scored at once where they are 256 px; with larger ones fewer."""
 UNCALIBRATED = Calibration(slope=1.0, offset=0.0, method="none", fitted_on="nothing")
 
 
@@ -61,9 +59,7 @@ class Trained:
         """
         if self.card is not None:
             return load_classifier(self.card, "cpu", self.weights)
-        # At 1024 px the first feature map of one picture takes a quarter of a gigabyte.
-        most = max(1, BATCH_AT_256 * 256**2 // self.crop.size**2)
-        return TensorFlowClassifier(self.file, self.crop.size, min(BATCH_AT_256, most))
+        return TensorFlowClassifier(self.file, self.crop.size)
 
     def needs_no_cutting(self) -> None:
         """Make sure that the model can be asked about pictures as they are.

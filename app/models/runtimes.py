@@ -116,19 +116,20 @@ class TensorFlowClassifier:
     Args:
         path: of the ``.keras`` file.
         size: side of the crops, pixels.
-        most: crops scored at once.
 
     Raises:
         UnmaskError: the file is not a model that loads safely.
     """
 
     MAX_BATCH = 32
+    """Crops of up to 256 px that are scored at once, and of larger ones as many as have no more pixels: at 1024 px the
+    first feature map of a single one takes a quarter of a gigabyte."""
 
-    def __init__(self, path: Path, size: int, most: int = MAX_BATCH) -> None:
+    def __init__(self, path: Path, size: int) -> None:
         import tensorflow as tf
 
         self._path, self._size = path, size
-        self._most = self._most_on_cpu = most
+        self._most = self._most_on_cpu = max(1, min(self.MAX_BATCH, self.MAX_BATCH * 256**2 // size**2))
         self._on_gpu = bool(tf.config.list_physical_devices("GPU"))
         self._out_of_memory: type[Exception] = tf.errors.ResourceExhaustedError
         self.device = "GPU (TensorFlow)" if self._on_gpu else "CPU (TensorFlow)"

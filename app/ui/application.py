@@ -16,6 +16,7 @@ from PySide6.QtWidgets import QApplication
 from app import DEMO, __version__
 from app.ui.choices import SourceChoice
 from app.ui.main_window import MainWindow
+from app.vision.quiet import python_alone_on_stderr
 
 
 def run(
@@ -50,7 +51,9 @@ def run(
     if choice is not None:
         QTimer.singleShot(0, window, lambda: window.open(choice))
     _quit_on_signals(window)
-    code: int = application.exec()
+    # Only now: what Qt says of a display that it cannot use should be read.
+    with python_alone_on_stderr():
+        code: int = application.exec()
     store.sync()
     if not window.has_ended:
         _leave(code)

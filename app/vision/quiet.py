@@ -39,12 +39,13 @@ def python_alone_on_stderr() -> Iterator[None]:
         yield
         return
     original.flush()
-    with open(os.dup(2), "w", buffering=1, encoding=original.encoding, errors=original.errors) as alone:
-        with open(os.devnull, "wb") as sink:
-            os.dup2(sink.fileno(), 2)
-        sys.stderr = alone
-        try:
-            yield
-        finally:
-            os.dup2(alone.fileno(), 2)
-            sys.stderr = original
+    # Never closed: a logger made meanwhile may keep it and write as the process ends.
+    alone = open(os.dup(2), "w", buffering=1, encoding=original.encoding, errors=original.errors)  # noqa: SIM115
+    with open(os.devnull, "wb") as sink:
+        os.dup2(sink.fileno(), 2)
+    sys.stderr = alone
+    try:
+        yield
+    finally:
+        os.dup2(alone.fileno(), 2)
+        sys.stderr = original

@@ -107,12 +107,19 @@ def classifier(request: pytest.FixtureRequest) -> Classifier:
     return TensorFlowClassifier(tiny.path, SIZE)
 
 
-def test_no_more_crops_at_once_than_told(tiny: Tiny, crops: ImageU8, monkeypatch: pytest.MonkeyPatch) -> None:
-    classifier = TensorFlowClassifier(tiny.path, SIZE, most=4)
-    asked: list[int] = []
-    call = classifier._call
-    monkeypatch.setattr(classifier, "_call", lambda piece: asked.append(len(piece)) or call(piece))
-    assert len(classifier.score(crops).logits) == 9 and asked == [4, 4, 1]
+@pytest.mark.parametrize(("size", "pieces"), [(SIZE, [32, 3]), (1024, [2, 2, 1]), (2048, [1, 1])])
+def test_of_large_crops_fewer_are_scored_at_once(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, size: int, pieces: list[int]
+) -> None:
+    classifier, asked = TensorFlowClassifier(tiny.path, size), []
+
+    def call(piece: ImageU8) -> tuple[np.ndarray, np.ndarray]:
+        asked.append(len(piece))
+        return np.zeros((len(piece), 1)), np.zeros((len(piece), 2, 2))
+
+    monkeypatch.setattr(classifier, "_call", call)
+    assert len(classifier.score(np.zeros((sum(pieces), size, size, 3), np.uint8)).logits) == sum(pieces)
+    assert asked == pieces
 
 
 class TestClassifier:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 NOISY = """
-import os, sys, threading
+import logging, os, sys, threading
 from app.vision.quiet import python_alone_on_stderr, stderr_silenced
 
 def native(text):
@@ -25,15 +25,18 @@ with python_alone_on_stderr():
     assert not thread.is_alive()
     native("hidden")
     os.system("echo hidden >&2")
+    logger = logging.getLogger("made meanwhile")
+    logger.addHandler(logging.StreamHandler())
 native("native again, ")
 print("python again", file=sys.stderr)
+logger.warning("a logger too")
 """
 
 
 def test_python_alone_writes_to_standard_error_for_the_length_of_a_command() -> None:
     done = subprocess.run([sys.executable, "-c", NOISY], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == ""
-    assert done.stderr.splitlines() == ["said", "native again, python again"]
+    assert done.stderr.splitlines() == ["said", "native again, python again", "a logger too"]
 
 
 def test_a_standard_error_that_python_replaced_or_lacks_is_left_alone() -> None:
